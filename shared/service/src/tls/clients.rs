@@ -1,0 +1,75 @@
+//! Certificates of clients.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rustls::{
+    RootCertStore,
+    crypto::CryptoProvider,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use rustls_pki_types::{CertificateRevocationListDer, pem::PemObject as _};
+
+use super::{TlsError, certificate};
+
+/// Whether clients show certificates.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ClientAuth {
+    /// They are not asked.
+    #[default]
+    None,
+    /// They may; one that does not verify is refused.
+    Optional(ClientAuthority),
+    /// They must.
+    Required(ClientAuthority),
+}
+
+/// Whose certificates are good.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientAuthority {
+    /// PEM of the certificate authorities, one or more.
+    pub ca: PathBuf,
+    /// PEM of revocation lists. With a list, a certificate whose issuer has none in it, or one that is out of date, is
+    /// refused: who may come in must be known, not guessed.
+    pub crl: Option<PathBuf>,
+}
+
+impl ClientAuthority {
+    /// The files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        [Some(self.ca.clone()), self.crl.clone()].into_iter().flatten()
+    }
+}
+
+impl ClientAuth {
+    pub(super) fn authority(&self) -> Option<&ClientAuthority> {
+        match self {
+            Self::None => None,
+            Self::Optional(authority) | Self::Required(authority) => Some(authority),
+        }
+    }
+
+    pub(super) fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let Some(authority) = self.authority() else {
+            return Ok(WebPkiClientVerifier::no_client_auth());
+        };
+        let mut roots = RootCertStore::empty();
+        for root in certificate::read_certificates(&authority.ca)? {
+            roots.add(root).map_err(|error| TlsError::file(&authority.ca, error))?;
+        }
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        if let Some(crl) = &authority.crl {
+            let lists = CertificateRevocationListDer::pem_file_iter(crl)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|error| TlsError::file(crl, certificate::pem_words(&error)))?;
+            if lists.is_empty() {
+                return Err(TlsError::file(crl, "there is no revocation list in it"));
+            }
+            builder = builder.with_crls(lists).only_check_end_entity_revocation().enforce_revocation_expiration();
+        }
+        if matches!(self, Self::Optional(_)) {
+            builder = builder.allow_unauthenticated();
+        }
+        let named = authority.crl.as_ref().unwrap_or(&authority.ca);
+        builder.build().map_err(|error| TlsError::file(named, error))
+    }
+}
