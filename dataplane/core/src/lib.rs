@@ -1,0 +1,44 @@
+//! The broker as a state machine.
+//!
+//! A [`Worker`] owns the sessions, subscriptions, outboxes and shards of one thread of a node. It takes bytes, time and
+//! messages, and says what is to be done; it never does I/O, reads a clock, draws randomness or spawns. The driver in
+//! `dataplane/server` moves bytes between it and the sockets, the store and the other workers, and decides nothing.
+//!
+//! One turn of the driver's loop:
+//! 1. feed inputs: [`Worker::receive`] for each readable connection, [`Worker::handle`] for each [`Input`],
+//!    [`Worker::tick`] when [`Worker::poll_timeout`] is due;
+//! 2. drain [`Worker::poll_output`] until `None`;
+//! 3. drain [`Worker::next_dirty`], writing each connection's [`Outbox`] once, and report with [`Worker::flushed`].
+
+pub mod auth;
+mod connection;
+mod fanout;
+pub mod input;
+mod journal;
+mod load;
+mod message;
+pub mod outbox;
+pub mod output;
+mod peers;
+mod quota;
+pub mod record;
+mod retained;
+mod rng;
+mod sampling;
+mod session;
+pub mod settings;
+mod shard;
+pub mod stats;
+mod subscriptions;
+mod table;
+mod timers;
+pub mod worker;
+
+pub use auth::{AuthRequest, Verdict};
+pub use input::{ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Transport};
+pub use outbox::Outbox;
+pub use output::{Event, Output};
+pub use record::{Key, Op, SessionUid, WriteBatch};
+pub use settings::Settings;
+pub use stats::Stats;
+pub use worker::{RestoreError, Worker};

@@ -1,0 +1,238 @@
+//! Shared groups: each message to one member (I22), and never to nobody while somebody could take it (I23).
+
+use sluice_cluster::WorkerId;
+use sluice_mqtt::{QoS, ReasonCode};
+use sluice_topic::TopicFilter;
+
+use super::{
+    Worker,
+    deliver::Delivery,
+    route::{Routed, granted},
+    store::Keep,
+};
+use crate::{
+    Now,
+    message::MessageRef,
+    peers::Frame,
+    settings::SharedStrategy,
+    subscriptions::{GroupId, Member},
+};
+
+/// Who was chosen.
+#[derive(Clone, Copy, Debug)]
+enum Chosen {
+    /// A member here.
+    Here(Member),
+    /// A member of another worker, which chooses it.
+    Worker(WorkerId),
+}
+
+/// How ready a member is, best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Readiness {
+    /// Connected and with room in its window.
+    Ready,
+    /// Connected; the message would wait behind others.
+    Busy,
+    /// Connected, but it has acknowledged nothing for long while its window is full.
+    Stalled,
+    /// Not connected; the message would wait on disk.
+    Offline,
+    /// Not connected and nothing would keep the message.
+    Never,
+}
+
+/// Members looked at in search of a ready one, so that a large group of busy members costs no more than this.
+const TRIED_MAX: usize = 64;
+
+impl Worker {
+    /// Routes a message to one member of a group, wherever it is.
+    pub(super) fn route_shared(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        group: GroupId,
+        from: Option<u32>,
+        routed: &mut Routed,
+    ) {
+        match self.choose(now, message, group, from) {
+            Some(Chosen::Here(member)) => {
+                routed.matched = true;
+                self.hand_to_member(now, message, group, member, routed);
+            }
+            Some(Chosen::Worker(worker)) => {
+                routed.matched = true;
+                self.send_to_group(worker, message, group, routed);
+            }
+            None => {}
+        }
+    }
+
+    fn send_to_group(&mut self, worker: WorkerId, message: &MessageRef<'_>, id: GroupId, routed: &mut Routed) {
+        let Some(group) = self.subscriptions.group(id) else { return };
+        let (name, filter) = (Box::<str>::from(group.name()), group.filter().clone());
+        let mut encoded = Vec::new();
+        message.encode(&mut encoded);
+        let ticket = if message.qos == QoS::AtMostOnce { 0 } else { self.ticket(routed) };
+        let frame = Frame::Shared { ticket, bounced: false, group: &name, filter: filter.as_str(), message: &encoded };
+        self.send_message(worker, message, &frame, routed);
+    }
+
+    /// Routes a message that came from another worker for a member here.
+    pub(super) fn route_shared_here(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        name: &str,
+        filter: &TopicFilter,
+        routed: &mut Routed,
+    ) {
+        let Some(group) = self.subscriptions.find_group(name, filter) else {
+            routed.refused = Some(ReasonCode::NoMatchingSubscribers).filter(|r| r.is_error());
+            return;
+        };
+        if let Some(member) = self.choose_member(now, message, group, None) {
+            routed.matched = true;
+            self.hand_to_member(now, message, group, member, routed);
+        }
+    }
+
+    /// Gives a message back to its group because the member that had it is gone.
+    pub(super) fn route_to_group(&mut self, now: Now, group: GroupId, encoded: &[u8]) {
+        let Some(message) = MessageRef::decode(encoded) else { return };
+        let mut routed = Routed::default();
+        self.route_shared(now, &message, group, None, &mut routed);
+        self.end_overflowing(now);
+    }
+
+    fn hand_to_member(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        group: GroupId,
+        member: Member,
+        routed: &mut Routed,
+    ) {
+        let qos = message.qos.min(granted(member.options.qos()));
+        let retain = message.retain && member.options.retain_as_published();
+        let id = [member.id];
+        let ids = if member.id == 0 { &[][..] } else { &id[..] };
+        self.message_number += 1;
+        self.encoder.begin(self.message_number);
+        if qos != QoS::AtMostOnce && member.options.is_persistent() {
+            let keep = Keep { place: member.session, qos: qos as u8, retain, ids, group: group + 1 };
+            self.keep_for(now, message, &keep, routed);
+            return;
+        }
+        let delivery = Delivery { place: member.session, qos, retain, ids, group: group + 1, shared_form: false };
+        self.deliver(now, message, &delivery);
+    }
+
+    /// How many connected members a group has here.
+    pub(super) fn connected_members(&mut self, name: &str, filter: &TopicFilter) -> u32 {
+        let Some(id) = self.subscriptions.find_group(name, filter) else { return 0 };
+        let Some(group) = self.subscriptions.group(id) else { return 0 };
+        let sessions = &self.sessions;
+        group.members.keys().filter(|&&m| sessions.peek(m).is_some_and(|s| s.conn.is_some())).count() as u32
+    }
+
+    /// Chooses between the members here and other workers. Whoever takes turns does so over all members everywhere.
+    fn choose(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Chosen> {
+        let strategy = self.settings.shared_strategy;
+        let group = self.subscriptions.group(id)?;
+        if group.peers.is_empty() {
+            return self.choose_member(now, message, id, from).map(Chosen::Here);
+        }
+        group.turn = group.turn.wrapping_add(1);
+        let here = group.members.len() as u64;
+        let elsewhere: u64 = group.peers.iter().map(|&(_, count)| u64::from(count)).sum();
+        let turn = group.turn % (here + elsewhere);
+        let mut left = turn.checked_sub(here).unwrap_or(turn % elsewhere);
+        let worker = group.peers.iter().find(|&&(_, count)| {
+            let found = left < u64::from(count);
+            left = left.saturating_sub(u64::from(count));
+            found
+        });
+        let worker = worker.map(|&(worker, _)| Chosen::Worker(worker));
+        if turn >= here && strategy != SharedStrategy::LocalFirst {
+            return worker;
+        }
+        let member = self.choose_member(now, message, id, from);
+        let usable = member.filter(|m| self.readiness(now, m.session, message.qos) <= Readiness::Busy);
+        usable.map(Chosen::Here).or(worker)
+    }
+
+    /// Chooses a member here by the strategy, preferring those that are ready.
+    fn choose_member(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Member> {
+        let strategy = self.settings.shared_strategy;
+        let start = self.first_choice(message, id, from)?;
+        let len = self.subscriptions.group(id)?.members.len();
+        let fewest = strategy == SharedStrategy::LeastInflight;
+        let mut best: Option<(Readiness, usize, Member)> = None;
+        for n in 0..len.min(TRIED_MAX) {
+            let at = (start + n) % len;
+            let Some(&member) = self.subscriptions.group(id).and_then(|g| g.members.get_index(at)).map(|(_, m)| m)
+            else {
+                break;
+            };
+            let readiness = self.readiness(now, member.session, message.qos);
+            let load = if fewest { self.load_of(member.session) } else { 0 };
+            if best.is_none_or(|(r, l, _)| (readiness, load) < (r, l)) {
+                best = Some((readiness, load, member));
+            }
+            if readiness == Readiness::Ready && !fewest {
+                break;
+            }
+        }
+        let (readiness, _, member) = best?;
+        if strategy == SharedStrategy::Sticky
+            && let Some(group) = self.subscriptions.group(id)
+        {
+            group.sticky = Some(member.session);
+        }
+        (readiness != Readiness::Never).then_some(member)
+    }
+
+    /// The place of the member that the strategy would choose if all were ready.
+    fn first_choice(&mut self, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<usize> {
+        let sharding = self.sharding;
+        let random = self.rng.next();
+        let publisher = from.and_then(|f| self.sessions.peek(f)).map_or(0, |s| sharding.hash(s.client_id()));
+        let group = self.subscriptions.group(id)?;
+        let len = group.members.len() as u64;
+        if len == 0 {
+            return None;
+        }
+        let pick = match self.settings.shared_strategy {
+            SharedStrategy::RoundRobin | SharedStrategy::LocalFirst | SharedStrategy::LeastInflight => {
+                group.local_turn = group.local_turn.wrapping_add(1);
+                group.local_turn
+            }
+            SharedStrategy::Random => random,
+            SharedStrategy::HashTopic => sharding.hash(message.topic),
+            SharedStrategy::HashClient => publisher,
+            SharedStrategy::Sticky => group.sticky.and_then(|s| group.members.get_index_of(&s)).unwrap_or(0) as u64,
+        };
+        Some((pick % len) as usize)
+    }
+
+    fn readiness(&mut self, now: Now, place: u32, qos: QoS) -> Readiness {
+        let stall_ms = self.settings.shared_stall_ms;
+        let Some(session) = self.sessions.at(place) else { return Readiness::Never };
+        if session.conn.is_none() {
+            let keeps = session.is_persistent() && qos != QoS::AtMostOnce;
+            return if keeps { Readiness::Offline } else { Readiness::Never };
+        }
+        if qos == QoS::AtMostOnce || (session.has_window() && session.outbound.queue.is_empty()) {
+            return Readiness::Ready;
+        }
+        if session.stalled_since_ms == 0 {
+            session.stalled_since_ms = now.mono_ms.max(1);
+        }
+        if now.mono_ms - session.stalled_since_ms >= stall_ms { Readiness::Stalled } else { Readiness::Busy }
+    }
+
+    fn load_of(&self, place: u32) -> usize {
+        self.sessions.peek(place).map_or(0, |s| s.outbound.window.len() + s.outbound.queue.len())
+    }
+}

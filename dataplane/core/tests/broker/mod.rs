@@ -1,0 +1,535 @@
+//! A node without threads, sockets or disk: real workers, driven by hand.
+//!
+//! Time stands still unless told to go on; the store keeps what it is given and answers when asked to, so that a test
+//! can look at the moment between writing and storing, and can crash there.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::missing_panics_doc,
+    reason = "each test file uses its part"
+)]
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use sluice_cluster::WorkerId;
+use sluice_dataplane_access::Rules;
+use sluice_dataplane_core::{
+    ClosedBy, ConnId, Flush, Input, Key, Now, Op, Opened, Output, Settings, Then, Transport, Verdict, Worker,
+    WriteBatch,
+};
+use sluice_mqtt::{Connect, ConnectProperties, Packet, PublishHead, QoS, Version, decode_from_server, encode, split};
+
+/// A client of the test node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Client(usize);
+
+struct Socket {
+    worker: usize,
+    conn: Option<ConnId>,
+    version: Version,
+    /// From the client, not consumed yet.
+    inbound: Vec<u8>,
+    /// To the client, not read yet.
+    outbound: Vec<u8>,
+    paused: bool,
+    blocked: bool,
+}
+
+/// The node.
+pub struct Broker {
+    pub settings: Arc<Settings>,
+    workers: Vec<Worker>,
+    sockets: Vec<Socket>,
+    mail: VecDeque<(usize, Input)>,
+    /// What is on stable storage.
+    disk: BTreeMap<Key, Bytes>,
+    /// Written, not stored.
+    unsynced: VecDeque<(usize, u64, WriteBatch)>,
+    /// Whether batches are stored as soon as they are written.
+    pub sync_at_once: bool,
+    pub now: Now,
+    pub verdict: Verdict,
+    /// Bytes a test wants each receive call to see at most.
+    pub chunk: usize,
+}
+
+impl Broker {
+    /// A node with empty storage.
+    pub fn new(workers: u16, settings: Settings) -> Self {
+        Self::on(workers, settings, BTreeMap::new())
+    }
+
+    fn on(workers: u16, settings: Settings, disk: BTreeMap<Key, Bytes>) -> Self {
+        let settings = Arc::new(settings);
+        let now = Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 };
+        let mut broker = Self {
+            workers: Vec::new(),
+            sockets: Vec::new(),
+            mail: VecDeque::new(),
+            disk,
+            unsynced: VecDeque::new(),
+            sync_at_once: true,
+            now,
+            verdict: Verdict::Accept(Box::default()),
+            chunk: usize::MAX,
+            settings,
+        };
+        broker.boot(workers);
+        broker.settle();
+        broker
+    }
+
+    fn boot(&mut self, workers: u16) {
+        let sharding = sluice_cluster::Sharding::new(self.settings.shards, workers);
+        self.workers = (0..workers)
+            .map(|n| {
+                let rules = Arc::new(Rules::allow_all());
+                let mut worker = Worker::new(WorkerId(n), workers, Arc::clone(&self.settings), rules, u64::from(n) + 7);
+                for (key, value) in &self.disk {
+                    if sharding.worker_of(shard_of(key)) == WorkerId(n) {
+                        worker.restore(key.clone(), value.clone()).unwrap();
+                    }
+                }
+                worker.restored(self.now);
+                worker
+            })
+            .collect();
+    }
+
+    /// Kills the process: what was not stored is gone, and so are all connections. Starts it again.
+    pub fn crash(&mut self) {
+        self.crash_and_serve_at_once();
+        self.settle();
+    }
+
+    /// As [`Self::crash`], and the first bytes of a client come before the workers have heard of each other.
+    pub fn crash_and_serve_at_once(&mut self) {
+        let workers = self.workers.len() as u16;
+        self.unsynced.clear();
+        self.mail.clear();
+        for socket in &mut self.sockets {
+            socket.conn = None;
+        }
+        self.now.mono_ms += 100;
+        self.now.wall_ms += 100;
+        self.boot(workers);
+    }
+
+    /// Lets time pass.
+    pub fn pass_ms(&mut self, ms: u64) {
+        let end = self.now.mono_ms + ms;
+        while self.now.mono_ms < end {
+            let next = self.workers.iter().filter_map(Worker::poll_timeout).min().unwrap_or(end);
+            let step = next.clamp(self.now.mono_ms + 1, end) - self.now.mono_ms;
+            self.now.mono_ms += step;
+            self.now.wall_ms += step;
+            for worker in &mut self.workers {
+                worker.tick(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    /// Stores everything that was written.
+    pub fn sync(&mut self) {
+        while let Some((worker, batch, ops)) = self.unsynced.pop_front() {
+            for op in ops.ops {
+                match op {
+                    Op::Put(key, value) => self.disk.insert(key, value),
+                    Op::Drop(key) => self.disk.remove(&key),
+                };
+            }
+            self.mail.push_back((worker, Input::Stored { batch }));
+        }
+        self.run();
+    }
+
+    /// Keys on stable storage.
+    pub fn stored_keys(&self) -> impl Iterator<Item = &Key> {
+        self.disk.keys()
+    }
+
+    /// Runs until nothing moves.
+    pub fn settle(&mut self) {
+        loop {
+            self.run();
+            if !self.sync_at_once || self.unsynced.is_empty() {
+                return;
+            }
+            self.sync();
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let mut moved = false;
+            while let Some((worker, input)) = self.mail.pop_front() {
+                self.workers[worker].handle(self.now, input);
+                moved = true;
+            }
+            for worker in 0..self.workers.len() {
+                moved |= self.turn(worker);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, at: usize) -> bool {
+        let mut moved = false;
+        if self.workers[at].poll_timeout() == Some(0) {
+            moved = true;
+            self.workers[at].tick(self.now);
+        }
+        while let Some(output) = self.workers[at].poll_output() {
+            moved = true;
+            self.perform(at, output);
+        }
+        while let Some(id) = self.workers[at].next_dirty() {
+            moved = true;
+            self.flush(at, id);
+        }
+        moved
+    }
+
+    fn flush(&mut self, at: usize, id: ConnId) {
+        let Some(socket) = self.sockets.iter_mut().find(|s| s.worker == at && s.conn == Some(id)) else { return };
+        let blocked = socket.blocked;
+        if let Some(outbox) = self.workers[at].outbox(id)
+            && !blocked
+        {
+            let mut slices = [std::io::IoSlice::new(&[]); 64];
+            loop {
+                let n = outbox.fill(&mut slices);
+                let bytes: Vec<u8> = slices[..n].iter().flat_map(|s| s.to_vec()).collect();
+                if bytes.is_empty() {
+                    break;
+                }
+                socket.outbound.extend_from_slice(&bytes);
+                let len = bytes.len();
+                slices = [std::io::IoSlice::new(&[]); 64];
+                outbox.advance(len);
+            }
+        }
+        let flush = if blocked { Flush::Blocked } else { Flush::Done };
+        self.workers[at].flushed(self.now, id, flush);
+    }
+
+    fn perform(&mut self, at: usize, output: Output) {
+        match output {
+            Output::Write { batch, ops } => self.unsynced.push_back((at, batch, ops)),
+            Output::Load { shard, first } => {
+                let block = self.disk.get(&Key::Block(shard, first)).cloned();
+                self.mail.push_back((at, Input::Loaded { shard, first, block }));
+            }
+            Output::LoadRetained { read, topics } => {
+                let value = |(shard, topic)| self.written(&Key::Retained(shard, topic));
+                let messages = topics.into_iter().map(value).collect();
+                self.mail.push_back((at, Input::LoadedRetained { read, messages }));
+            }
+            Output::ToWorker { worker, frames } => {
+                let from = WorkerId(at as u16);
+                self.mail.push_back((worker.index(), Input::FromWorker { from, frames }));
+            }
+            Output::Authenticate { conn, .. } => {
+                let verdict = self.verdict.clone();
+                self.mail.push_back((at, Input::Authenticated { conn, verdict }));
+            }
+            Output::Close { conn } => {
+                self.flush(at, conn);
+                self.end(at, conn, ClosedBy::Broker);
+            }
+            Output::Pause { conn } => self.set_paused(at, conn, true),
+            Output::Resume { conn } => {
+                self.set_paused(at, conn, false);
+                if let Some(n) = self.sockets.iter().position(|s| s.worker == at && s.conn == Some(conn)) {
+                    self.feed(n);
+                }
+            }
+            Output::Log(_) => {}
+        }
+    }
+
+    /// Gives all workers a clock to time messages by.
+    pub fn set_clock(&mut self, clock: fn() -> u64) {
+        self.workers.iter_mut().for_each(|worker| worker.set_clock(Some(clock)));
+    }
+
+    /// What a read finds: what is on stable storage and all that was written since.
+    fn written(&self, key: &Key) -> Option<Bytes> {
+        let ops = self.unsynced.iter().rev().flat_map(|(_, _, batch)| batch.ops.iter().rev());
+        let last = ops.into_iter().find(|op| matches!(op, Op::Put(k, _) | Op::Drop(k) if k == key));
+        match last {
+            Some(Op::Put(_, value)) => Some(value.clone()),
+            Some(Op::Drop(_)) => None,
+            None => self.disk.get(key).cloned(),
+        }
+    }
+
+    fn set_paused(&mut self, at: usize, conn: ConnId, paused: bool) {
+        if let Some(socket) = self.sockets.iter_mut().find(|s| s.worker == at && s.conn == Some(conn)) {
+            socket.paused = paused;
+        }
+    }
+
+    fn end(&mut self, at: usize, conn: ConnId, by: ClosedBy) {
+        if let Some(socket) = self.sockets.iter_mut().find(|s| s.worker == at && s.conn == Some(conn)) {
+            socket.conn = None;
+        }
+        self.workers[at].closed(self.now, conn, by);
+    }
+
+    /// Offers what a client has sent, more and more of it where it is to come in pieces.
+    fn feed(&mut self, n: usize) {
+        let mut offered = 0;
+        loop {
+            let socket = &mut self.sockets[n];
+            let Some(id) = socket.conn else { return };
+            if socket.paused || (offered == socket.inbound.len() && offered > 0) || socket.inbound.is_empty() {
+                return;
+            }
+            offered = socket.inbound.len().min(offered.saturating_add(self.chunk));
+            let at = socket.worker;
+            let received = self.workers[at].receive(self.now, id, &socket.inbound[..offered]);
+            socket.inbound.drain(..received.consumed);
+            offered -= received.consumed;
+            match received.then {
+                Then::Continue => {}
+                Then::Pause => {
+                    self.sockets[n].paused = true;
+                    return;
+                }
+                Then::HandOver(worker) => {
+                    let conn = self.workers[worker.index()].open(self.now, opened());
+                    let socket = &mut self.sockets[n];
+                    socket.worker = worker.index();
+                    socket.conn = Some(conn);
+                    offered = 0;
+                }
+                Then::Close => {
+                    self.flush(at, id);
+                    self.end(at, id, ClosedBy::Broker);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A connection without bytes.
+    pub fn open(&mut self, version: Version) -> Client {
+        let at = self.sockets.len() % self.workers.len();
+        let conn = Some(self.workers[at].open(self.now, opened()));
+        let (inbound, outbound) = (Vec::new(), Vec::new());
+        self.sockets.push(Socket { worker: at, conn, version, inbound, outbound, paused: false, blocked: false });
+        Client(self.sockets.len() - 1)
+    }
+
+    /// A connected client.
+    pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, bool) {
+        let client = self.open(connect.version);
+        let mut bytes = Vec::new();
+        encode::connect(&mut bytes, connect);
+        self.send(client, &bytes);
+        let connack = self.take(client, |packet| match packet {
+            Packet::ConnAck(connack) => Some((connack.reason, connack.session_present)),
+            _ => None,
+        });
+        let (reason, present) = connack.unwrap_or_else(|| panic!("no CONNACK"));
+        assert!(!reason.is_error(), "refused: {reason}");
+        (client, present)
+    }
+
+    /// Sends bytes as a client.
+    pub fn send(&mut self, client: Client, bytes: &[u8]) {
+        self.sockets[client.0].inbound.extend_from_slice(bytes);
+        self.feed(client.0);
+        self.settle();
+    }
+
+    /// Sends one packet as a client.
+    pub fn packet(&mut self, client: Client, encode: impl FnOnce(&mut Vec<u8>, Version)) {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, self.sockets[client.0].version);
+        self.send(client, &bytes);
+    }
+
+    /// Subscribes and takes the SUBACK.
+    pub fn subscribe(&mut self, client: Client, filter: &str, qos: QoS) {
+        let body = subscribe_body(self.sockets[client.0].version, 77, filter, qos as u8);
+        let mut bytes = vec![0x82, body.len() as u8];
+        bytes.extend_from_slice(&body);
+        self.send(client, &bytes);
+        let suback = self.take(client, |packet| matches!(packet, Packet::SubAck(_)).then_some(()));
+        assert!(suback.is_some(), "no SUBACK for {filter}");
+    }
+
+    /// Publishes; acknowledgements are left to the test.
+    pub fn publish(&mut self, client: Client, topic: &str, qos: QoS, packet_id: u16, payload: &[u8]) {
+        self.publish_with(client, topic, qos, packet_id, payload, false, false);
+    }
+
+    /// Publishes with RETAIN and DUP.
+    #[allow(clippy::too_many_arguments, reason = "a packet has that many fields")]
+    pub fn publish_with(
+        &mut self,
+        client: Client,
+        topic: &str,
+        qos: QoS,
+        packet_id: u16,
+        payload: &[u8],
+        retain: bool,
+        dup: bool,
+    ) {
+        self.packet(client, |out, version| {
+            let head = PublishHead {
+                version,
+                dup,
+                qos,
+                retain,
+                topic,
+                packet_id,
+                message_expiry: None,
+                topic_alias: None,
+                subscription_ids: &[],
+                forward: &[],
+                payload_len: payload.len(),
+            };
+            encode::publish(out, &head, payload);
+        });
+    }
+
+    /// The client's side closes.
+    pub fn hang_up(&mut self, client: Client) {
+        let socket = &self.sockets[client.0];
+        if let Some(conn) = socket.conn {
+            self.end(socket.worker, conn, ClosedBy::Client);
+        }
+        self.settle();
+    }
+
+    /// Whether the connection is open.
+    pub fn is_open(&self, client: Client) -> bool {
+        self.sockets[client.0].conn.is_some()
+    }
+
+    /// Lets a socket take no more bytes, or take them again.
+    pub fn block(&mut self, client: Client, blocked: bool) {
+        self.sockets[client.0].blocked = blocked;
+        let (at, conn) = (self.sockets[client.0].worker, self.sockets[client.0].conn);
+        if let Some(conn) = conn
+            && !blocked
+        {
+            self.flush(at, conn);
+        }
+        self.settle();
+    }
+
+    /// Gives an input to every worker.
+    pub fn tell_all(&mut self, input: &Input) {
+        for at in 0..self.workers.len() {
+            self.workers[at].handle(self.now, input.clone());
+        }
+        self.settle();
+    }
+
+    /// Sum over the workers.
+    pub fn stats(&self) -> sluice_dataplane_core::Stats {
+        let mut sum = sluice_dataplane_core::Stats::default();
+        self.workers.iter().for_each(|worker| sum.add(worker.stats()));
+        sum
+    }
+
+    /// Takes the packets a client has been sent, in words.
+    pub fn read(&mut self, client: Client) -> Vec<String> {
+        let version = self.sockets[client.0].version;
+        let bytes = std::mem::take(&mut self.sockets[client.0].outbound);
+        let mut words = Vec::new();
+        let mut at = 0;
+        while let Some(frame) = split(&bytes[at..], u32::MAX).unwrap() {
+            let body = &bytes[at + frame.header_len..at + frame.total()];
+            words.push(in_words(&decode_from_server(version, frame.first, body).unwrap()));
+            at += frame.total();
+        }
+        words
+    }
+
+    /// Takes the first packet a client has been sent, if it is the one looked for.
+    fn take<T>(&mut self, client: Client, find: impl FnOnce(&Packet<'_>) -> Option<T>) -> Option<T> {
+        let version = self.sockets[client.0].version;
+        let bytes = std::mem::take(&mut self.sockets[client.0].outbound);
+        let frame = split(&bytes, u32::MAX).unwrap()?;
+        let body = &bytes[frame.header_len..frame.total()];
+        let found = find(&decode_from_server(version, frame.first, body).unwrap());
+        self.sockets[client.0].outbound = bytes[frame.total()..].to_vec();
+        found
+    }
+}
+
+fn opened() -> Opened {
+    Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None }
+}
+
+fn shard_of(key: &Key) -> sluice_cluster::ShardId {
+    match key {
+        Key::Session(shard, _)
+        | Key::Subscription(shard, ..)
+        | Key::Progress(shard, _)
+        | Key::Block(shard, _)
+        | Key::Dedupe(shard, _)
+        | Key::Will(shard, _)
+        | Key::Retained(shard, _)
+        | Key::Shard(shard) => *shard,
+    }
+}
+
+/// A CONNECT with nothing special.
+pub fn connect(version: Version, client_id: &str, clean_start: bool) -> Connect<'_> {
+    let session_expiry = (version == Version::V5 && !clean_start).then_some(3600);
+    Connect {
+        version,
+        bridge: false,
+        clean_start,
+        keep_alive: 0,
+        client_id,
+        will: None,
+        username: None,
+        password: None,
+        properties: ConnectProperties { session_expiry, ..ConnectProperties::default() },
+    }
+}
+
+fn subscribe_body(version: Version, packet_id: u16, filter: &str, options: u8) -> Vec<u8> {
+    let mut body = packet_id.to_be_bytes().to_vec();
+    if version == Version::V5 {
+        body.push(0);
+    }
+    body.extend_from_slice(&(filter.len() as u16).to_be_bytes());
+    body.extend_from_slice(filter.as_bytes());
+    body.push(options);
+    body
+}
+
+fn in_words(packet: &Packet<'_>) -> String {
+    match packet {
+        Packet::Publish(p) => {
+            let dup = if p.dup { " dup" } else { "" };
+            let retain = if p.retain { " retain" } else { "" };
+            let payload = String::from_utf8_lossy(p.payload);
+            let id = if p.packet_id == 0 { String::new() } else { format!(" #{}", p.packet_id) };
+            format!("publish {} {payload} q{}{id}{dup}{retain}", p.topic, p.qos as u8)
+        }
+        Packet::PubAck(a) => format!("puback #{} {}", a.packet_id, a.reason.name()),
+        Packet::PubRec(a) => format!("pubrec #{} {}", a.packet_id, a.reason.name()),
+        Packet::PubRel(a) => format!("pubrel #{} {}", a.packet_id, a.reason.name()),
+        Packet::PubComp(a) => format!("pubcomp #{} {}", a.packet_id, a.reason.name()),
+        Packet::Disconnect(d) => format!("disconnect {}", d.reason.name()),
+        other => format!("{:?}", other.packet_type()).to_lowercase(),
+    }
+}
