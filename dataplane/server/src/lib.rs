@@ -1,0 +1,21 @@
+//! The node of the data plane: what moves bytes between sockets, the broker of `sluice-dataplane-core` and the store.
+
+pub mod admin;
+mod auth_pool;
+mod clock;
+pub mod config;
+mod connect_rate;
+mod event_log;
+mod greeter;
+mod listener;
+mod mailbox;
+pub mod metrics;
+pub mod node;
+pub mod proxy_protocol;
+pub mod stats;
+mod storage;
+mod transport;
+mod worker_thread;
+pub mod ws;
+
+pub use node::{Bound, RunningNode, start};

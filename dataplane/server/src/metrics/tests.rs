@@ -1,0 +1,80 @@
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+use sluice_service::metrics::lint;
+
+use super::*;
+use crate::admin::{Build, ListenerStatus, Phase, StoreStatus};
+
+/// A node where everything that can be there is there.
+fn node() -> NodeSnapshot {
+    let mut stats = Stats { connections: vec![[1, 2, 3]], connections_opened: vec![9], ..Stats::default() };
+    stats.publish_duration.observe(20_000);
+    NodeSnapshot {
+        name: "b1".into(),
+        build: Build::THIS,
+        phase: Phase::Serving,
+        uptime: Duration::ZERO,
+        stats,
+        driver: DriverStats::default(),
+        listeners: vec![ListenerStatus { name: "tls-8883".into(), certificate_expires: Some(1_800_000_000) }],
+        store: StoreStatus { writable: true, disk_bytes: vec![("retained", 7)] },
+        workers_answer: true,
+        reload_failing: vec!["rules".into()],
+        memory_budget_bytes: 1,
+    }
+}
+
+#[test]
+fn every_metric_of_the_table_is_exposed_and_no_other() {
+    let text = text(&node());
+    let mut exposed: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE mqtt_")?.split(' ').next()).collect();
+    let mut table: Vec<&str> = ALL.iter().filter_map(|metric| metric.name.strip_prefix("mqtt_")).collect();
+    exposed.sort_unstable();
+    table.sort_unstable();
+    assert_eq!(exposed, table);
+}
+
+#[test]
+fn figures_stand_under_their_names_in_base_units() {
+    let text = text(&node());
+    for line in [
+        "mqtt_connections{listener=\"tls-8883\",protocol=\"3.1.1\"} 2",
+        "mqtt_connections_opened_total{listener=\"tls-8883\"} 9",
+        "mqtt_publish_duration_seconds_bucket{le=\"0.00001\"} 0",
+        "mqtt_publish_duration_seconds_bucket{le=\"0.00003\"} 1",
+        "mqtt_publish_duration_seconds_sum 0.00002",
+        "mqtt_delivery_duration_seconds_count{path=\"local\"} 0",
+        "mqtt_tls_certificate_expiry_timestamp_seconds{listener=\"tls-8883\"} 1800000000",
+        "mqtt_store_disk_bytes{column=\"retained\"} 7",
+        "mqtt_config_reload_failing{what=\"rules\"} 1",
+        "mqtt_node_ready 1",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn names_follow_the_rules_of_prometheus() {
+    assert_eq!(lint(&ALL), Vec::<String>::new());
+}
+
+#[test]
+fn the_reference_page_lists_what_the_code_exposes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (by_hand, _) = page.split_once(GENERATED).expect("the page keeps its dividing line");
+    let mut fresh = format!("{by_hand}{GENERATED}\n| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n");
+    for metric in ALL {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, kind, labels) = (metric.name, metric.kind.name(), labels.join(", "));
+        let _ = writeln!(fresh, "| `{name}` | {kind} | {labels} | {} |", metric.help);
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(page == fresh, "docs/metrics.md is out of date: run this test with UPDATE_DOCS=1");
+}
+
+const GENERATED: &str = "<!-- The rest of this page is generated from the code. -->\n";

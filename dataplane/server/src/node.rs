@@ -1,0 +1,179 @@
+//! A whole node: opens what the configuration names, starts the threads, and ends them in good order.
+//!
+//! ```text
+//!  greeters ──arrivals──► worker 0..N-1 ◄──verdicts── auth pool
+//!                           │   ▲ │ ▲
+//!                  batches  ▼   │ └─┴── frames between workers
+//!                          store┘
+//! ```
+
+mod access;
+mod credentials;
+mod listeners;
+mod plan;
+mod pulse;
+mod start;
+mod system;
+mod threads;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use sluice_dataplane_core::{Input, Stats};
+use sluice_dataplane_store::Store;
+use sluice_service::{reload::Reloader, tls::TlsContext};
+
+use self::start::Starting;
+use crate::{
+    config::{Bind, NodeConfig},
+    listener::Seats,
+    mailbox::{Letter, Mailbox},
+    stats::DriverStats,
+};
+
+/// A node that serves clients, until [`Self::shutdown`]. Its store is closed when it is dropped.
+pub struct RunningNode {
+    bound: Vec<Bound>,
+    certificates: Vec<(usize, Arc<TlsContext>)>,
+    workers: Arc<[Mailbox]>,
+    greeters: Vec<Mailbox>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    seats: Arc<Seats>,
+    reloader: Reloader,
+    store: Arc<Store>,
+    /// Its end ends the `$SYS` thread.
+    _ticking: mpsc::Sender<()>,
+}
+
+/// A listener that is open.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The name in logs and metrics.
+    pub name: String,
+    /// Where it listens, with the port it really has.
+    pub bind: Bind,
+}
+
+/// Starts a node and returns once it serves.
+///
+/// # Errors
+/// What cannot be opened or read, in words for the operator. Nothing is left running then.
+pub fn start(config: &NodeConfig) -> anyhow::Result<RunningNode> {
+    system::raise_descriptor_limit();
+    Starting::prepare(config)?.start(config)
+}
+
+impl RunningNode {
+    /// The listeners, in the order of the configuration.
+    #[must_use]
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// The TCP address of a listener, by its place in the configuration; `None` for a Unix socket.
+    #[must_use]
+    pub fn address(&self, listener: usize) -> Option<SocketAddr> {
+        match self.bound.get(listener)?.bind {
+            Bind::Tcp(address) => Some(address),
+            Bind::Unix(_) => None,
+        }
+    }
+
+    /// The counters of all threads. Waits for their present turns to end, a second at most; a thread that does not
+    /// answer is missing from the sum.
+    #[must_use]
+    pub fn stats(&self) -> (Stats, DriverStats) {
+        pulse::sum(pulse::ask(self.all(), STATS_PATIENCE))
+    }
+
+    /// Whether every worker ends its turn within `patience`.
+    #[must_use]
+    pub fn turns(&self, patience: Duration) -> bool {
+        pulse::ask(self.workers.iter(), patience).len() == self.workers.len()
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.seats.taken()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The names of encrypted listeners and when the certificate that each uses expires, in seconds since the Unix
+    /// epoch.
+    pub fn certificates(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.certificates.iter().map(|(listener, tls)| (self.bound[*listener].name.as_str(), tls.expires()))
+    }
+
+    /// Has all files read again soon: rules, credentials, certificates.
+    pub fn reload(&self) {
+        self.reloader.reload_now();
+    }
+
+    /// The names of what could not be read again when it was last tried.
+    #[must_use]
+    pub fn failing(&self) -> Vec<String> {
+        self.reloader.failing()
+    }
+
+    /// Takes no new clients, disconnects those that are there, and ends the node's threads.
+    ///
+    /// `per_second` clients are disconnected each second, 0 = all at once; after `patience` the rest goes at once.
+    /// Version 5 clients are told `server_reference`.
+    pub fn shutdown(&self, per_second: u32, patience: Duration, server_reference: Option<&str>) {
+        self.all().for_each(|mailbox| mailbox.post(Letter::StopAccepting));
+        self.remove_socket_files();
+        self.drain(per_second, server_reference);
+        if !self.empties_within(patience) {
+            self.drain(0, server_reference);
+            self.empties_within(LAST_CLOSE);
+        }
+        self.all().for_each(|mailbox| mailbox.post(Letter::Stop));
+        threads::join(std::mem::take(&mut self.threads.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Mailbox> {
+        self.workers.iter().chain(&self.greeters)
+    }
+
+    fn drain(&self, per_second: u32, server_reference: Option<&str>) {
+        for worker in self.workers.iter() {
+            let server_reference = server_reference.map(Arc::from);
+            worker.post(Letter::Input(Input::Drain { per_second, server_reference }));
+        }
+    }
+
+    fn empties_within(&self, patience: Duration) -> bool {
+        let start = Instant::now();
+        while self.seats.taken() > 0 {
+            if start.elapsed() >= patience {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    fn remove_socket_files(&self) {
+        for bound in &self.bound {
+            if let Bind::Unix(path) = &bound.bind {
+                // Somebody may have removed it by hand.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Turns are bounded and take milliseconds.
+const STATS_PATIENCE: Duration = Duration::from_secs(1);
+/// For last words and their lingering.
+const LAST_CLOSE: Duration = Duration::from_secs(3);

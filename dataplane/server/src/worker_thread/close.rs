@@ -1,0 +1,95 @@
+//! The end of a connection, from whichever side.
+//!
+//! ```text
+//! open ──close──► closing ──all written──► lingering ──client closes, or 2 s──► gone
+//!   │                │ 5 s, or failed          ▲ only with last words
+//!   └──client gone───┴─────────────────────────┴──────────────────────────────► gone
+//! ```
+
+use sluice_cluster::WorkerId;
+use sluice_dataplane_core::{ClosedBy, ConnId, Flush, Outbox};
+
+use super::WorkerThread;
+use crate::mailbox::{Arrival, Letter};
+
+impl WorkerThread {
+    /// Reads no more, and closes once everything is written.
+    pub(super) fn begin_close(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.closing {
+            return;
+        }
+        connection.closing = true;
+        connection.kept = Vec::new();
+        connection.has_last_words = self.worker.outbox(id).is_some_and(|outbox| !outbox.is_empty());
+        self.flush_one(id);
+        if self.connections.get_mut(id).is_some() {
+            self.closing.push_back((self.now.mono_ms + CLOSE_MS, id));
+        }
+    }
+
+    /// Everything is written: says goodbye in the words of the layers, then closes.
+    pub(super) fn finish_close(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.said_goodbye {
+            connection.said_goodbye = true;
+            connection.transport.say_goodbye();
+            if connection.transport.wants_write() {
+                connection.has_last_words = true;
+                match connection.transport.write(&mut Outbox::default(), &mut self.scratch) {
+                    Ok(Flush::Done) => {}
+                    Ok(Flush::Blocked) => {
+                        connection.blocked = true;
+                        return;
+                    }
+                    Err(_) => return self.drop_connection(id, ClosedBy::Transport),
+                }
+            }
+        }
+        self.worker.flushed(self.now, id, Flush::Done);
+        self.worker.closed(self.now, id, ClosedBy::Broker);
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        // Closing a socket with unread bytes resets it, and the reset would overtake the last words.
+        if connection.has_last_words && !connection.hung_up {
+            connection.transport.wire_mut().shutdown_write();
+            self.lingering.add(connection.transport, self.poll.registry(), self.now.mono_ms);
+        }
+    }
+
+    /// Closes at once and tells the core.
+    pub(super) fn drop_connection(&mut self, id: ConnId, by: ClosedBy) {
+        if let Some(connection) = self.connections.remove(id) {
+            let by = if connection.closing { ClosedBy::Broker } else { by };
+            self.worker.closed(self.now, id, by);
+        }
+    }
+
+    /// Closes connections whose client does not take their last bytes.
+    pub(super) fn give_up_closing(&mut self) {
+        while let Some(&(due, id)) = self.closing.front()
+            && due <= self.now.mono_ms
+        {
+            self.closing.pop_front();
+            self.drop_connection(id, ClosedBy::Broker);
+        }
+    }
+
+    /// Gives a connection with all its unread bytes to the worker where its session lives.
+    pub(super) fn hand_over(&mut self, id: ConnId, to: WorkerId) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        let Some(opened) = connection.opened.take() else {
+            // The core hands over at CONNECT or never.
+            tracing::error!(worker = %to, "a connection was handed over after its first packet, closing it");
+            return;
+        };
+        if let Err(error) = connection.transport.wire_mut().deregister(self.poll.registry()) {
+            tracing::error!(%error, "a connection cannot be handed over, closing it");
+            return;
+        }
+        let arrival = Arrival { transport: connection.transport, opened: *opened, bytes: connection.kept };
+        self.peers[to.index()].post(Letter::Arrival(Box::new(arrival)));
+    }
+}
+
+/// How long a client may take to read what it is told before the connection closes.
+const CLOSE_MS: u64 = 5_000;
