@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use sluice_dataplane_server::config::Bind;
+
+use crate::{config, exit::Failure, healthcheck, password, serve, version};
+
+/// A distributed MQTT broker.
+#[derive(Parser)]
+#[command(name = "sluice", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a broker to try things with: on this machine only, without passwords, without a configuration file
+    Dev(DevArgs),
+    /// Runs a node
+    Node {
+        /// The configuration file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Checks a configuration file, or prints what it may contain
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Asks a running node whether it is well; exit code 0 or 1
+    Healthcheck(HealthArgs),
+    /// Hashes a password for a password file; reads it from standard input
+    Password(PasswordArgs),
+    /// Prints the version
+    Version {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `sluice dev`.
+#[derive(Args)]
+pub(crate) struct DevArgs {
+    /// Where clients connect with MQTT; port 0 is any free one
+    #[arg(long, value_name = "ADDR", default_value_t = Bind::Tcp((Ipv4Addr::LOCALHOST, 1883).into()))]
+    pub(crate) mqtt: Bind,
+    /// Where clients connect with MQTT over WebSocket
+    #[arg(long, value_name = "ADDR", default_value_t = Bind::Tcp((Ipv4Addr::LOCALHOST, 8083).into()))]
+    pub(crate) ws: Bind,
+    /// Where operators and Prometheus look
+    #[arg(long, value_name = "ADDR", default_value_t = ADMIN)]
+    pub(crate) admin: SocketAddr,
+    /// Keeps sessions and messages in this directory; without it they are gone at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Threads that serve clients; without it one for each CPU
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroU16>,
+}
+
+/// `sluice config …`.
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Checks a file and everything it names, and shows who may come in where
+    Check {
+        /// The configuration file
+        file: PathBuf,
+    },
+    /// Prints a file with every key at its default
+    Default,
+    /// Prints the JSON Schema
+    Schema,
+}
+
+/// Arguments of `sluice healthcheck`.
+#[derive(Args)]
+pub(crate) struct HealthArgs {
+    /// Asks whether the node takes clients, instead of whether its process lives
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// The node's port for operators
+    #[arg(long, value_name = "ADDR", default_value_t = ADMIN)]
+    pub(crate) admin: SocketAddr,
+}
+
+/// Arguments of `sluice password`.
+#[derive(Args)]
+pub(crate) struct PasswordArgs {
+    /// The user; prints a whole line for the password file
+    pub(crate) user: Option<String>,
+    /// For SCRAM-SHA-256 instead of plain passwords
+    #[arg(long)]
+    pub(crate) scram: bool,
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> Result<(), Failure> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(write!(std::io::stdout(), "{error}")?);
+        }
+        Err(error) => {
+            let text = error.render().to_string();
+            return Err(Failure::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+        }
+    };
+    match cli.command {
+        Command::Dev(args) => serve::dev(args),
+        Command::Node { config } => serve::node(&config),
+        Command::Config(command) => config::run(&command),
+        Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Password(args) => password::run(&args),
+        Command::Version { json } => version::run(json),
+    }
+}
+
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7090);

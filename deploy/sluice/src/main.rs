@@ -1,0 +1,20 @@
+//! `sluice`, the server: one executable, a role for each subcommand.
+
+mod banner;
+mod cli;
+mod config;
+mod exit;
+mod healthcheck;
+mod password;
+mod serve;
+mod version;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    exit::code(cli::run())
+}
