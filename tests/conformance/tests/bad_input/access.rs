@@ -1,0 +1,219 @@
+//! A: who may do what.
+
+use sluice_tests_conformance::{
+    Client, Incoming, Server, Version, connect, eventually, fresh, node, node_file::write_private, outgoing::Connect,
+    publish, subscribe, will,
+};
+
+const OWN_TOPICS: &str = "rules:
+  - allow: all
+    everyone: true
+    topics: ['own/%c/#', 'user/%u/#']
+";
+
+#[test]
+fn a5_names_with_wildcards_stand_for_themselves_in_rules() {
+    let server = node().rules(OWN_TOPICS).start_plain();
+    let mut client = server.client(connect("honest"));
+    client.subscribe("own/honest/#", 0).publish("own/honest/x", "x", 0).expect_message("own/honest/x", "x");
+    for name in ["+", "#", "a/b", "honest/x", "+/x"] {
+        let mut client = server.open();
+        client.send(connect(name).username(name));
+        match client.receive() {
+            Incoming::Connack(connack) if connack.reason != 0 => continue,
+            Incoming::Connack(_) => {}
+            other => panic!("{other:?}"),
+        }
+        for filter in ["own/+/#", "own/#", "own/honest/#", "user/#", "user/+/#"] {
+            client.send(subscribe(1).filter(filter, 0)).expect_suback(1, &[0x87]);
+        }
+        client.send(publish("own/honest/x", "forged").qos(1, 1));
+        assert_eq!(client.expect_puback(1).reason, 0x87);
+    }
+    client.expect_nothing();
+}
+
+fn rules_without(topic: &str) -> String {
+    format!(
+        "rules:\n  - deny: all\n    everyone: true\n    topics: ['{topic}']\n  - allow: all\n    everyone: true\n    topics: ['#']\n"
+    )
+}
+
+fn open_rules() -> String {
+    rules_without("nothing/at/all")
+}
+
+/// Puts rules in force and waits until `probe` is denied.
+fn revoke(server: &Server, rules: &str, probe: &str) {
+    write_private(&server.folder().join("access.yaml"), rules.as_bytes());
+    server.reload();
+    let mut prober = server.connected(Version::V5);
+    eventually("the new rules are in force", || {
+        let packet_id = prober.fresh_packet_id();
+        prober.send(publish(probe, "probe").qos(1, packet_id));
+        prober.expect_puback(packet_id).reason == 0x87
+    });
+}
+
+/// Publishes without minding a refusal.
+fn try_publish(client: &mut Client, topic: &str) -> u8 {
+    let packet_id = client.fresh_packet_id();
+    client.send(publish(topic, "x").qos(1, packet_id));
+    client.expect_puback(packet_id).reason
+}
+
+#[test]
+fn a6_a_will_is_checked_when_it_fires() {
+    let server = node().rules(&open_rules()).start_plain();
+    let mut watcher = server.connected(Version::V5);
+    watcher.subscribe("secret/will", 1);
+    let dying = server.client(connect(fresh("c")).will(will("secret/will", "never")));
+    revoke(&server, &rules_without("secret/#"), "secret/probe");
+    dying.vanish();
+    watcher.expect_nothing();
+}
+
+#[test]
+fn a7_a_retained_message_is_checked_when_it_is_delivered() {
+    let server = node().rules(&open_rules()).start_plain();
+    let mut owner = server.connected(Version::V5);
+    owner.retain("secret/kept", "x", 1).retain("public/kept", "x", 1);
+    revoke(&server, &rules_without("secret/#"), "secret/probe");
+    let mut reader = server.connected(Version::V5);
+    reader.send(subscribe(1).filter("secret/kept", 0)).expect_suback(1, &[0x87]);
+    reader.expect_nothing();
+    reader.subscribe("public/#", 0).expect_message("public/kept", "x");
+}
+
+#[test]
+fn a8_a_live_subscription_ends_with_its_right() {
+    // The publisher keeps its right; only `reader` loses the one to read.
+    let rules = |deny: &str| {
+        format!(
+            "rules:\n  - deny: publish\n    everyone: true\n    topics: ['{deny}/probe']\n  - deny: subscribe\n    clients: [reader]\n    topics: ['{deny}/#']\n  - allow: all\n    everyone: true\n    topics: ['#']\n"
+        )
+    };
+    let server = node().rules(&rules("nothing")).start_plain();
+    let mut reader = server.client(connect("reader").expiry(300));
+    reader.subscribe("secret/x", 1).subscribe("public/x", 1);
+    let mut sender = server.connected(Version::V5);
+    sender.publish("secret/x", "before", 1);
+    reader.expect_message("secret/x", "before");
+    revoke(&server, &rules("secret"), "secret/probe");
+    // Five seconds are allowed for what is live.
+    eventually("nothing comes any more", || {
+        try_publish(&mut sender, "secret/x");
+        reader.drain().is_empty()
+    });
+    sender.publish("public/x", "still", 1);
+    reader.expect_message("public/x", "still");
+}
+
+#[test]
+fn a9_a_queued_message_is_checked_when_it_is_resent() {
+    let server = node().rules(&open_rules()).start_plain();
+    let name = fresh("c");
+    let mut reader = server.client(connect(&name).persistent());
+    reader.subscribe("secret/x", 1).subscribe("public/x", 1);
+    let mut sender = server.connected(Version::V5);
+    sender.publish("secret/x", "under way", 1);
+    reader.expect_publish();
+    reader.vanish();
+    sender.publish("secret/x", "queued", 1).publish("public/x", "fine", 1);
+    revoke(&server, &rules_without("secret/#"), "secret/probe");
+    let mut reader = server.client(connect(&name).persistent());
+    let topics: Vec<String> = reader
+        .drain()
+        .into_iter()
+        .filter_map(|packet| match packet {
+            Incoming::Publish(publish) => Some(publish.topic),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(topics, ["public/x"]);
+}
+
+fn user(name: &str, password: &str, client_id: &str) -> Connect {
+    connect(client_id).username(name).password(password)
+}
+
+#[test]
+fn a10_a_session_is_resumed_by_its_principal_only() {
+    let node = node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret").user("bob", "hidden");
+    let server = node.start_plain();
+    let name = fresh("c");
+    let mut alice = server.client(user("alice", "secret", &name).persistent());
+    alice.subscribe("t", 1);
+    alice.leave();
+    server.client(user("alice", "secret", &fresh("c"))).publish("t", "for alice", 1);
+    for clean in [true, false] {
+        let mut bob = server.open();
+        let connect = user("bob", "hidden", &name).expiry(300);
+        bob.send(if clean { connect } else { connect.resume() }).expect_refused(&[0x85, 0x87]);
+    }
+    let mut alice = server.client(user("alice", "secret", &name).persistent());
+    assert!(alice.connack().session_present);
+    alice.expect_message("t", "for alice");
+}
+
+#[test]
+fn a12_a_wildcard_subscription_must_be_covered() {
+    let rules = "rules:
+  - deny: subscribe
+    everyone: true
+    topics: ['a/secret/#']
+  - allow: all
+    everyone: true
+    topics: [a/b, 'c/#', 'a/+/d']
+";
+    let server = node().rules(rules).start_plain();
+    let refused = ["#", "+/#", "+/b", "a/#", "a/+", "$share/g/#", "$share/g/a/+", "+"];
+    for version in Version::ALL {
+        let code = if version == Version::V5 { 0x87 } else { 0x80 };
+        for filter in refused {
+            let mut client = server.connected(version);
+            client.send(subscribe(1).filter(filter, 0)).expect_suback(1, &[code]);
+        }
+        let mut client = server.connected(version);
+        for granted in ["a/b", "c/#", "c/+/x", "c", "$share/g/a/b", "$share/g/c/#", "a/x/d"] {
+            client.subscribe(granted, 0);
+        }
+        // `a/+/d` contains `a/secret/d`, which is denied.
+        client.send(subscribe(1).filter("a/+/d", 0)).expect_suback(1, &[code]);
+    }
+}
+
+#[test]
+fn a12_qos_and_retain_limits_of_a_rule_hold() {
+    let rules = "rules:
+  - allow: publish
+    everyone: true
+    topics: ['low/#']
+    qos_max: 1
+    retain: false
+  - allow: subscribe
+    everyone: true
+    topics: ['#']
+";
+    let server = node().rules(rules).start_plain();
+    let mut client = server.connected(Version::V5);
+    client.publish("low/x", "x", 1);
+    client.send(publish("low/x", "x").qos(2, 50));
+    assert_eq!(client.expect_pubrec(50).reason, 0x87);
+    client.send(publish("low/x", "x").qos(1, 51).retain());
+    assert_eq!(client.expect_puback(51).reason, 0x87);
+}
+
+#[test]
+fn a13_a_check_that_cannot_be_made_is_a_refusal() {
+    // The password file goes away while the server runs: what was loaded stays, and nobody else gets in.
+    let server = node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret").start_plain();
+    std::fs::remove_file(server.folder().join("users")).expect("a file");
+    server.reload();
+    eventually("the log says why", || server.output().contains("users"));
+    let mut nobody = server.open();
+    nobody.send(user("bob", "hidden", &fresh("c"))).expect_refused(&[0x86]);
+    let mut nobody = server.open();
+    nobody.send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
+    let _ = server.client(user("alice", "secret", &fresh("c")));
+}

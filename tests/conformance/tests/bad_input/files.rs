@@ -1,0 +1,175 @@
+//! F: configuration, password and rule files.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use sluice_tests_conformance::{
+    Server, Version,
+    certificates::Authority,
+    connect, eventually, fresh, node,
+    node_file::{user_line, write_private},
+    publish,
+};
+
+const OPEN: &str = "rules:\n  - allow: all\n    everyone: true\n    topics: ['#']\n";
+
+#[test]
+fn f1_an_empty_rule_file_denies_everything() {
+    for rules in ["", "# nothing but a comment\n", "rules:\n"] {
+        let server = node().rules(rules).start_plain();
+        let mut client = server.connected(Version::V5);
+        client.send(publish("t", "x").qos(1, 1));
+        assert_eq!(client.expect_puback(1).reason, 0x87);
+        client.send(sluice_tests_conformance::subscribe(2).filter("t", 0)).expect_suback(2, &[0x87]);
+    }
+}
+
+#[test]
+fn f1_an_unknown_word_in_a_rule_file_refuses_the_start() {
+    for rules in
+        ["rules:\n  - permit: all\n    everyone: true\n    topics: ['#']\n", "rules: 5\n", "roles: []\n", "rules: [\n"]
+    {
+        let said = node().rules(rules).refused();
+        assert!(said.contains("access.yaml"), "{said}");
+    }
+}
+
+#[test]
+fn f1_an_unknown_word_at_reload_keeps_the_old_rules() {
+    let server = node().rules(OPEN).start_plain();
+    write_private(&server.folder().join("access.yaml"), b"rules:\n  - permit: all\n");
+    server.reload();
+    eventually("the log says why", || server.output().contains("access.yaml"));
+    let mut client = server.connected(Version::V5);
+    client.subscribe("t", 0).publish("t", "x", 0).expect_message("t", "x");
+}
+
+#[test]
+fn f2_a_malformed_password_file_refuses_the_start() {
+    for line in
+        ["alice", "alice:plaintext", ":$argon2id$v=19$m=1024,t=1,p=1$c2FsdHNhbHQ$aGFzaA", "alice:$argon2id$broken"]
+    {
+        let node = node().listener("bind: '127.0.0.1:0', auth: required").user("bob", "hidden");
+        let said = node.user_line(line.to_owned()).refused();
+        assert!(said.contains("users"), "{said}");
+    }
+}
+
+#[test]
+fn f2_a_missing_password_file_refuses_the_start() {
+    let node = node().listener("bind: '127.0.0.1:0', auth: required").user("bob", "hidden");
+    fs::remove_file(node.folder().join("users")).expect("a file");
+    let said = node.refused();
+    assert!(said.contains("users"), "{said}");
+}
+
+#[test]
+fn f2_a_malformed_password_file_at_reload_keeps_the_old_users() {
+    let server = node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret").start_plain();
+    let users = server.folder().join("users");
+    write_private(&users, format!("{}\nmallory\n", user_line("bob", "hidden")).as_bytes());
+    server.reload();
+    eventually("the log says why", || server.output().contains("users"));
+    let _ = server.client(connect(fresh("c")).username("alice").password("secret"));
+    let mut client = server.open();
+    client.send(connect(fresh("c")).username("bob").password("hidden")).expect_refused(&[0x86]);
+    write_private(&users, user_line("bob", "hidden").as_bytes());
+    server.reload();
+    eventually("the new users are in force", || {
+        let mut client = server.open();
+        client.send(connect(fresh("c")).username("bob").password("hidden"));
+        matches!(client.receive_or_end(), Some(sluice_tests_conformance::Incoming::Connack(c)) if c.reason == 0)
+    });
+}
+
+#[test]
+fn f3_rules_and_authentication_hold_on_every_listener() {
+    let rules = "rules:\n  - allow: all\n    users: [alice]\n    topics: [fine/#]\n";
+    let node = node()
+        .listener("bind: '127.0.0.1:0', auth: required")
+        .listener("bind: '127.0.0.1:0', protocol: ws, auth: required")
+        .listener("bind: 'unix:mqtt.sock', auth: required")
+        .user("alice", "secret")
+        .rules(rules);
+    let server = node.start(&["mqtt", "ws"]);
+    let unix = || {
+        let path = server.folder().join("mqtt.sock");
+        sluice_tests_conformance::Client::new(sluice_tests_conformance::stream::Stream::unix(&path))
+    };
+    for open in [&(|| server.open()) as &dyn Fn() -> _, &|| server.open_websocket(), &unix] {
+        open().send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
+        open().send(connect(fresh("c")).username("alice").password("no")).expect_refused(&[0x86]);
+        let mut client = open();
+        client.send(connect(fresh("c")).username("alice").password("secret")).expect_connack();
+        client.publish("fine/x", "x", 1).send(publish("other", "x").qos(1, 99));
+        assert_eq!(client.expect_puback(99).reason, 0x87);
+    }
+}
+
+#[test]
+fn f4_a_listener_that_is_only_half_configured_refuses_the_start() {
+    let half = [
+        "bind: '127.0.0.1:0', tls: {certificates: []}",
+        "bind: '127.0.0.1:0', tls: {ca: ca.pem}",
+        "bind: '127.0.0.1:0', tls: {client_auth: required}",
+        "bind: '127.0.0.1:0', protocol: ws, tls: {certificates: [{cert: server.crt, key: server.key}], client_auth: required}",
+        "bind: '127.0.0.1:0', auth: required",
+        "bind: '0.0.0.0:0'",
+        "bind: '127.0.0.1:0', unknown_key: 1",
+    ];
+    let authority = Authority::new("files");
+    let identity = authority.server();
+    for listener in half {
+        let node = node().listener(listener).file("ca.pem", authority.pem());
+        let node = node.file("server.crt", &identity.certificate_pem).file("server.key", &identity.key_pem);
+        let said = node.refused();
+        assert!(said.contains("sluice.yaml"), "{said}");
+    }
+}
+
+fn loosen(server_file: &std::path::Path) {
+    fs::set_permissions(server_file, fs::Permissions::from_mode(0o644)).expect("permissions");
+}
+
+#[test]
+fn f5_secrets_that_everybody_can_read_refuse_the_start() {
+    let node_with_users = node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret");
+    loosen(&node_with_users.folder().join("users"));
+    let said = node_with_users.refused();
+    assert!(said.contains("users"), "{said}");
+    let identity = Authority::new("files").server();
+    let listener = "bind: '127.0.0.1:0', tls: {certificates: [{cert: server.crt, key: server.key}]}";
+    let node_with_key = node().listener(listener);
+    let node_with_key =
+        node_with_key.file("server.crt", &identity.certificate_pem).file("server.key", &identity.key_pem);
+    loosen(&node_with_key.folder().join("server.key"));
+    let said = node_with_key.refused();
+    assert!(said.contains("server.key"), "{said}");
+}
+
+#[test]
+fn f5_what_the_server_writes_is_for_its_owner_only() {
+    let server = node().start_plain();
+    server.connected(Version::V5).retain("t", "x", 1);
+    let open_to_others = |path: &std::path::Path| {
+        fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o007 != 0).unwrap_or(false)
+    };
+    let data = server.folder().join("data");
+    // Either the directory keeps everybody out, or every file in it does.
+    assert!(!open_to_others(&data), "{} is open to everybody", data.display());
+}
+
+#[test]
+fn f6_a_broken_file_at_reload_changes_nothing() {
+    let server =
+        node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret").rules(OPEN).start_plain();
+    let mut live = server.client(connect(fresh("c")).username("alice").password("secret"));
+    for (name, content) in [("access.yaml", &b"\xFF\xFE"[..]), ("users", b"\0\0\0"), ("sluice.yaml", b"listeners: [")] {
+        write_private(&server.folder().join(name), content);
+    }
+    server.reload();
+    eventually("the log says why", || server.output().contains("access.yaml") && server.output().contains("users"));
+    live.subscribe("t", 0).publish("t", "x", 0).expect_message("t", "x");
+    let _ = server.client(connect(fresh("c")).username("alice").password("secret"));
+    let mut nobody: sluice_tests_conformance::Client = Server::open(&server);
+    nobody.send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
+}
