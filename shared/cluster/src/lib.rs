@@ -5,6 +5,8 @@
 
 mod digest;
 mod id;
+pub mod interest;
+pub mod routing;
 mod shard;
 mod version;
 
