@@ -12,7 +12,7 @@ use crate::{
     ConnId,
     message::{MessageRef, Reader, put_blob, put_text},
     record::SessionUid,
-    subscriptions::Interest,
+    subscriptions::{Interest, MemberCount},
 };
 
 /// What one worker tells another.
@@ -36,7 +36,7 @@ pub(crate) enum Frame<'a> {
     Shared {
         /// Answer with `Done`; 0 = no answer wanted.
         ticket: u64,
-        /// Whether it was sent back once: then it must be kept here.
+        /// Whether it comes back to who sent it, because nobody was there to take it.
         bounced: bool,
         /// The group.
         group: &'a str,
@@ -54,12 +54,12 @@ pub(crate) enum Frame<'a> {
         /// The filter.
         filter: &'a str,
     },
-    /// How many connected members of a shared group the sender has from now on.
+    /// How many members of a shared group the sender has from now on.
     Members {
         /// Answer with `Done`; 0 = no answer wanted.
         ticket: u64,
         /// How many.
-        count: u32,
+        count: MemberCount,
         /// The group.
         group: &'a str,
         /// Its filter.
@@ -129,7 +129,7 @@ impl<'a> Frame<'a> {
                 put(out, 4, ticket, &[u8::from(interest.wanted), u8::from(interest.durable)], filter.as_bytes());
             }
             Self::Members { ticket, count, group, filter } => {
-                put(out, 5, ticket, &count.to_le_bytes(), b"");
+                put(out, 5, ticket, &count.connected.to_le_bytes(), &count.away.to_le_bytes());
                 put_text(out, group);
                 put_text(out, filter);
             }
@@ -173,7 +173,7 @@ impl<'a> Frame<'a> {
                 Self::Interest { ticket, interest, filter: std::str::from_utf8(body.bytes).ok()? }
             }
             5 => {
-                let count = body.u32()?;
+                let count = MemberCount { connected: body.u32()?, away: body.u32()? };
                 Self::Members { ticket, count, group: body.text()?, filter: body.text()? }
             }
             6 => {
@@ -242,6 +242,8 @@ pub(crate) enum Asker {
     },
     /// A stored will that was published and may be forgotten.
     Will(SessionUid),
+    /// A message that waited for a session and was passed on to another member of its group.
+    PassedOn(SessionUid, u64),
 }
 
 impl Peers {
@@ -336,7 +338,7 @@ mod tests {
             Frame::Retain { ticket: 0, message: b"" },
             Frame::Shared { ticket: 1, bounced: true, group: "g", filter: "a/#", message: b"xyz" },
             Frame::Interest { ticket: 2, interest: Interest { wanted: true, durable: false }, filter: "f" },
-            Frame::Members { ticket: 3, count: 9, group: "g", filter: "f" },
+            Frame::Members { ticket: 3, count: MemberCount { connected: 9, away: 1 }, group: "g", filter: "f" },
             Frame::Sessions { count: 3, principal: "alice" },
             Frame::Done { ticket: 4, matched: true, refused: Some(ReasonCode::QuotaExceeded) },
             Frame::Done { ticket: 4, matched: false, refused: None },

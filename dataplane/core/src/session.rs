@@ -3,7 +3,7 @@
 //! ```text
 //!   CONNECT ──► attached ──connection gone──► offline ──expiry──► ended
 //!                  ▲                             │
-//!                  └───────────CONNECT───────────┘
+//!                  └───────────CONNECT───────────┘      (what it leaves to shared groups may outlive it)
 //! ```
 //! A transient session ends with its connection and is only memory. A persistent one lives in a session shard: its
 //! subscriptions, waiting messages, packet ids and will are stored, and it has a uid that is never used again.
@@ -65,6 +65,8 @@ pub(crate) struct Durable {
     pub(crate) touched: bool,
     /// Numbers its QoS 2 exchanges as a publisher.
     pub(crate) next_exchange: u64,
+    /// Over: no client finds it, and only what it leaves to its shared groups is there.
+    pub(crate) ended: bool,
 }
 
 /// A QoS 2 exchange begun by the client: its packet id is known until PUBREL.

@@ -11,6 +11,7 @@ mod connect;
 mod deliver;
 mod detach;
 mod dispatch;
+mod ended;
 mod housekeeping;
 mod node_stats;
 mod peer_frames;

@@ -31,7 +31,7 @@ pub(crate) struct Queued {
     pub(crate) packet_id: u16,
     /// QoS of the delivery.
     pub(crate) qos: u8,
-    /// [`RETAIN`] and [`DUP`].
+    /// [`RETAIN`], [`DUP`] and [`PASSED_ON`].
     pub(crate) flags: u8,
     /// Bytes it counts for.
     pub(crate) bytes: u32,
@@ -56,6 +56,9 @@ pub(crate) fn expires_s(expires_wall_ms: u64) -> u32 {
 pub(crate) const RETAIN: u8 = 1;
 /// The delivery was tried before.
 pub(crate) const DUP: u8 = 2;
+/// The message was passed on to another member of its group, on another worker, which has not answered yet. It stays in
+/// the queue until then, so that it is never nowhere.
+pub(crate) const PASSED_ON: u8 = 4;
 
 /// What an unacknowledged message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +172,18 @@ impl Outbound {
         }
         self.queue_bytes -= over.iter().map(|q| q.bytes as usize).sum::<usize>();
         over
+    }
+
+    /// Takes the stored message with this number out of the queue.
+    pub(crate) fn take_stored(&mut self, seq: u64) -> Option<Queued> {
+        self.take_at(self.queue.iter().position(|queued| queued.body == Body::Stored(seq))?)
+    }
+
+    /// Takes the message in place `at` out of the queue.
+    pub(crate) fn take_at(&mut self, at: usize) -> Option<Queued> {
+        let queued = self.queue.remove(at)?;
+        self.queue_bytes -= queued.bytes as usize;
+        Some(queued)
     }
 
     /// Settles what waits for this acknowledgement; `None` when nothing with this packet id waits for it.

@@ -26,10 +26,13 @@ pub(crate) struct Identity {
     pub(crate) expiry_s: u32,
     /// When its connection was lost, in ms since the Unix epoch; 0 = it was attached.
     pub(crate) detached_wall_ms: u64,
+    /// Whether it was over.
+    pub(crate) ended: bool,
 }
 
 const SUPERUSER: u8 = 1;
 const HAS_USERNAME: u8 = 2;
+const ENDED: u8 = 4;
 
 /// Encodes who a session is.
 pub(crate) fn encode_identity(session: &Session, durable: &Durable) -> Bytes {
@@ -37,7 +40,8 @@ pub(crate) fn encode_identity(session: &Session, durable: &Durable) -> Bytes {
     let mut out = Vec::with_capacity(64);
     out.push(session.version.level());
     let superuser = if principal.is_superuser() { SUPERUSER } else { 0 };
-    out.push(superuser | principal.username().map_or(0, |_| HAS_USERNAME));
+    let ended = if durable.ended { ENDED } else { 0 };
+    out.push(superuser | ended | principal.username().map_or(0, |_| HAS_USERNAME));
     out.extend_from_slice(&durable.expiry_s.to_le_bytes());
     out.extend_from_slice(&durable.detached_wall_ms.to_le_bytes());
     put_text(&mut out, principal.client_id());
@@ -65,7 +69,7 @@ pub(crate) fn decode_identity(value: &[u8]) -> Option<Identity> {
         .with_username((flags & HAS_USERNAME != 0).then(|| username.into()))
         .with_groups(groups)
         .with_superuser(flags & SUPERUSER != 0);
-    Some(Identity { principal, version, expiry_s, detached_wall_ms })
+    Some(Identity { principal, version, expiry_s, detached_wall_ms, ended: flags & ENDED != 0 })
 }
 
 fn version_of_level(level: u8) -> Option<Version> {

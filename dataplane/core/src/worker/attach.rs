@@ -197,6 +197,7 @@ impl Worker {
             dirty: false,
             touched: false,
             next_exchange: 1,
+            ended: false,
         }))
     }
 
@@ -293,8 +294,8 @@ impl Worker {
         self.resume(id);
         if let Some(place) = session {
             self.send_again(now, id, place);
-            self.announce_memberships(place);
-            let groups = self.groups_of(place);
+            self.tell_groups(place, true);
+            let groups = self.groups_waiting_for(place);
             self.hand_over_waiting(now, &groups);
         }
     }

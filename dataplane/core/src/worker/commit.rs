@@ -7,7 +7,6 @@ use super::Worker;
 use crate::{
     Now, Output, WriteBatch,
     journal::Waiter,
-    peers::Frame,
     record::{Key, Op},
     session::progress::Progress,
 };
@@ -77,7 +76,7 @@ impl Worker {
             match waiter {
                 Waiter::Replies(conn) => self.drain_replies(now, conn),
                 Waiter::Peer { worker, ticket, matched, refused } => {
-                    self.peers.send(worker, &Frame::Done { ticket, matched, refused });
+                    self.send_answer(now, worker, ticket, matched, refused);
                 }
                 Waiter::Frames(worker, frames) => self.peers.send_encoded(worker, &frames),
                 Waiter::RetainedRead(read) => self.load_retained(read),
@@ -85,6 +84,9 @@ impl Worker {
         }
         for place in touched {
             self.pump(now, place);
+            if self.has_ended(place) {
+                self.redistribute(now, place);
+            }
         }
         self.forget_unsent();
         self.evict_blocks();

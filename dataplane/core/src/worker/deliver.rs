@@ -15,7 +15,7 @@ use crate::{
     },
     fanout::{Form, send_one},
     message::MessageRef,
-    session::outbound::{Awaits, Body, DUP, Inflight, Queued, RETAIN, expires_s},
+    session::outbound::{Awaits, Body, DUP, Inflight, PASSED_ON, Queued, RETAIN, expires_s},
     shard::{Look, Record},
     stats::{BadInput, Closed, Dropped},
 };
@@ -158,7 +158,7 @@ impl Worker {
         while let Some(session) = self.sessions.at(place) {
             let Some(front) = session.outbound.queue.front() else { break };
             let Some(id) = session.conn else { return };
-            if front.qos > 0 && !session.has_window() {
+            if (front.qos > 0 && !session.has_window()) || front.flags & PASSED_ON != 0 {
                 break;
             }
             let stored = match front.body {
@@ -233,13 +233,8 @@ impl Worker {
             self.stats.dropped[Dropped::Expired as usize] += 1;
             return false;
         }
-        // The right to read it may have been taken while it waited (I25, BAD_INPUT A9).
-        if self.sessions.peek(place).is_some_and(|s| !self.rules.deliver(&s.principal, message.topic)) {
-            self.stats.dropped[Dropped::Denied as usize] += 1;
-            return false;
-        }
         if !self.may_receive(place, message.topic) {
-            // Allowed when it was queued, but no longer (I25).
+            // Allowed when it was queued, but no longer (I25, BAD_INPUT A9).
             self.stats.dropped[Dropped::Denied as usize] += 1;
             return false;
         }

@@ -6,11 +6,10 @@ use sluice_mqtt::{Disconnect, ReasonCode, Version, encode};
 
 use super::{Worker, attach::protocol_index};
 use crate::{
-    AuthRequest, ConnId, Event, Key, Now, Op, Output,
+    AuthRequest, ConnId, Event, Now, Output,
     auth::{Enhanced, Step},
     connection::{Conn, Phase},
     peers::{Frame, workers_of},
-    session::outbound::{Awaits, Body},
     stats::{BadInput, Closed},
     timers::Timer,
 };
@@ -74,7 +73,8 @@ impl Worker {
             self.end_session(now, place);
             return;
         }
-        self.withdraw_memberships(place);
+        self.tell_groups(place, false);
+        self.redistribute(now, place);
         let Some(session) = self.sessions.at(place) else { return };
         let serial = session.serial;
         let end_ms = now.mono_ms + u64::from(expiry_s) * 1000;
@@ -112,6 +112,10 @@ impl Worker {
         if session.serial != serial || session.conn.is_some() {
             return;
         }
+        if self.has_ended(place) {
+            self.pass_on_again(now, place);
+            return;
+        }
         if session.will_due_ms().is_some_and(|due| due <= now.mono_ms) {
             self.publish_will(now, place);
         }
@@ -126,61 +130,11 @@ impl Worker {
         }
     }
 
-    /// Ends a session: its will is published, its subscriptions and messages are gone.
-    pub(super) fn end_session(&mut self, now: Now, place: u32) {
-        self.publish_will(now, place);
-        self.remove_all_subscriptions(place);
-        let Some(session) = self.sessions.remove(place) else { return };
-        if self.by_client.get(session.client_id()) == Some(&place) {
-            self.by_client.remove(session.client_id());
-        }
-        if let Some(durable) = &session.durable {
-            if durable.detached_wall_ms != 0 {
-                self.stats.sessions_offline = self.stats.sessions_offline.saturating_sub(1);
-            }
-            self.by_uid.remove(&durable.uid);
-            if let Some(name) = session.principal.username() {
-                self.count_session(name, -1);
-            }
-            let (shard, uid) = (durable.shard, durable.uid);
-            self.shard(shard).session_ended_in = self.journal.open_batch();
-            self.journal.ops.push(Op::Drop(Key::Session(shard, uid)));
-            self.journal.ops.push(Op::Drop(Key::Progress(shard, uid)));
-            for subscription in &session.subscriptions {
-                self.journal.ops.push(Op::Drop(Key::Subscription(shard, uid, subscription.filter.clone())));
-            }
-            let mut ops = std::mem::take(&mut self.journal.ops);
-            let queued = session.outbound.queue.iter().map(|q| &q.body);
-            let inflight = session.outbound.window.iter().map(|i| &i.body);
-            for body in queued.chain(inflight) {
-                if let Body::Stored(seq) = body {
-                    self.shard(shard).settle(*seq, &mut ops);
-                }
-            }
-            self.journal.ops = ops;
-        }
-        self.uncount_queue(session.outbound.queue.len(), session.outbound.queue_bytes);
-        self.redispatch(now, session.outbound);
-    }
-
     /// Counts a persistent session of a principal, and tells the other workers: its quota is one for all of them.
     pub(super) fn count_session(&mut self, principal: &str, by: i32) {
         let count = self.quotas.add(principal, by);
         for worker in workers_of(self.peers.everyone()) {
             self.peers.send(worker, &Frame::Sessions { count, principal });
-        }
-    }
-
-    /// Messages of shared groups that an ended session had not acknowledged go to other members, except QoS 2 messages
-    /// that were sent [MQTT-4.8.2-5].
-    fn redispatch(&mut self, now: Now, outbound: crate::session::outbound::Outbound) {
-        let sent = outbound.window.into_iter().filter(|i| i.group != 0 && i.awaits == Awaits::Ack);
-        let sent = sent.map(|i| (i.group - 1, i.body));
-        let waiting = outbound.queue.into_iter().filter(|q| q.group != 0).map(|q| (q.group - 1, q.body));
-        for (group, body) in sent.chain(waiting) {
-            if let Body::Memory(bytes) = body {
-                self.route_to_group(now, group, &bytes);
-            }
         }
     }
 

@@ -338,7 +338,7 @@ impl Worker {
     ) -> Option<MessageId> {
         let subscriptions = &mut self.subscriptions;
         let mut groups = matched.groups.iter();
-        let shared = groups.any(|&id| subscriptions.group(id).is_some_and(|group| !group.peers.is_empty()));
+        let shared = groups.any(|&id| subscriptions.group(id).is_some_and(|group| group.is_elsewhere()));
         let session = self.sessions.at(place)?;
         let mut number = 0;
         if let Some(durable) = session.durable.as_mut() {

@@ -80,7 +80,8 @@ impl Worker {
             Reply::SubAck(packet_id, reasons) => {
                 self.write(id, |out, version| encode::suback(out, version, &SubAck::new(*packet_id, reasons)));
                 self.pump_fetches(now, id);
-                let groups = session_of(self.conns.peek(id)).map(|place| self.groups_of(place)).unwrap_or_default();
+                let place = session_of(self.conns.peek(id));
+                let groups = place.map(|place| self.groups_waiting_for(place)).unwrap_or_default();
                 self.hand_over_waiting(now, &groups);
             }
             Reply::UnsubAck(packet_id, reasons) => {

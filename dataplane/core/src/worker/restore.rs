@@ -66,13 +66,17 @@ impl Worker {
             dirty: false,
             touched: false,
             next_exchange: 1,
+            ended: identity.ended,
         }));
-        if let Some(name) = session.principal.username().cloned() {
+        let name = session.principal.username().filter(|_| !identity.ended).cloned();
+        if let Some(name) = name {
             self.count_session(&name, 1);
         }
         let client_id = Arc::clone(session.client_id());
         let place = self.sessions.insert(session);
-        self.by_client.insert(client_id, place);
+        if !identity.ended {
+            self.by_client.insert(client_id, place);
+        }
         self.by_uid.insert(uid, place);
         Some(())
     }
@@ -85,7 +89,14 @@ impl Worker {
         if let Err(at) = session.find_subscription(full) {
             session.subscriptions.insert(at, Subscription { filter: full.into(), options, id });
         }
-        self.index_restored(place, &parsed, options, id);
+        if self.has_ended(place) {
+            // It is no member any more, but what it leaves names the group.
+            if let Some(name) = &parsed.group {
+                self.subscriptions.group_for(name, &parsed.filter);
+            }
+        } else {
+            self.index_restored(place, &parsed, options, id);
+        }
         Some(())
     }
 
@@ -191,6 +202,7 @@ impl Worker {
             let end_wall_ms = durable.detached_wall_ms + u64::from(durable.expiry_s) * 1000;
             let detached_wall_ms = durable.detached_wall_ms;
             let expiry_s = durable.expiry_s;
+            let has_ended = durable.ended;
             let left_ms = end_wall_ms.saturating_sub(now.wall_ms);
             let mut due_ms = now.mono_ms + left_ms;
             if let Some(will) = &mut session.will {
@@ -200,7 +212,7 @@ impl Worker {
                 will.due_ms = now.mono_ms + will_wall_ms.saturating_sub(now.wall_ms).max(ORPHANS_WAIT_MS);
                 due_ms = due_ms.min(will.due_ms);
             }
-            self.stats.sessions_offline += 1;
+            self.stats.sessions_offline += u64::from(!has_ended);
             self.timers.set(due_ms, Timer::Session { session: place, serial });
             if was_attached {
                 self.write_identity(place);
@@ -217,9 +229,9 @@ impl Worker {
         }
     }
 
-    /// Asks the workers that were not heard of since the start; whether there are any. A will that is published before
-    /// it is known who wants it is lost to them.
-    fn greet_for_wills(&mut self) -> bool {
+    /// Asks the workers that were not heard of since the start; whether there are any. What is published before it is
+    /// known who wants it is lost to them.
+    pub(super) fn greet_unknown(&mut self) -> bool {
         let unheard = self.peers.unheard();
         for worker in workers_of(unheard) {
             let ticket = self.peers.next_ticket();
@@ -230,7 +242,7 @@ impl Worker {
 
     /// Publishes the wills of sessions that ended with the process that died.
     pub(super) fn publish_orphaned_wills(&mut self, now: Now) {
-        self.wills_asked = self.greet_for_wills();
+        self.wills_asked = self.greet_unknown();
         if self.wills_asked {
             return;
         }

@@ -221,8 +221,9 @@ impl Worker {
             }
             Some(name) => {
                 let group = self.subscriptions.group_for(name, &parsed.filter);
+                let connected = self.sessions.peek(place).is_some_and(|s| s.conn.is_some());
                 if let Some(group) = self.subscriptions.group(group) {
-                    group.join(Member { session: place, id, options });
+                    group.join(Member { session: place, id, options }, connected);
                 }
                 self.announce_members(name, &parsed.filter, announcement);
             }
@@ -244,7 +245,8 @@ impl Worker {
         if self.peers.others() == 0 {
             return;
         }
-        let count = self.connected_members(name, filter);
+        let group = self.subscriptions.find_group(name, filter).and_then(|id| self.subscriptions.group(id));
+        let count = group.map(|group| group.count()).unwrap_or_default();
         let (group, filter) = (name, filter.as_str());
         self.announce_frame(announcement, |ticket| Frame::Members { ticket, count, group, filter });
     }
@@ -262,33 +264,26 @@ impl Worker {
         }
     }
 
-    /// Tells the other workers how many connected members the groups of a session now have here: one more.
-    pub(super) fn announce_memberships(&mut self, place: u32) {
-        self.announce_groups_of(place);
-    }
-
-    /// Tells the other workers how many connected members the groups of a session now have here: one less.
-    pub(super) fn withdraw_memberships(&mut self, place: u32) {
-        self.announce_groups_of(place);
-    }
-
-    fn announce_groups_of(&mut self, place: u32) {
-        if self.peers.others() == 0 {
-            return;
-        }
-        let Some(session) = self.sessions.peek(place) else { return };
-        let shared: Vec<Box<str>> = session
-            .subscriptions
-            .iter()
-            .filter(|s| s.filter.starts_with("$share/"))
-            .map(|s| s.filter.clone())
-            .collect();
-        for filter in shared {
-            let Ok(parsed) = ParsedFilter::parse(&filter, &self.topic_limits) else { continue };
-            if let Some(name) = &parsed.group {
-                self.announce_members(name, &parsed.filter, &mut Announcement { ticket: u64::MAX, answers: 0 });
+    /// A session has a connection, or none any more: its groups here and the other workers hear of it.
+    pub(super) fn tell_groups(&mut self, place: u32, connected: bool) {
+        for id in self.groups_of(place) {
+            let Some(group) = self.subscriptions.group(id) else { continue };
+            group.set_connected(place, connected);
+            if self.peers.others() > 0 {
+                let (name, filter) = (Box::<str>::from(group.name()), group.filter().clone());
+                self.announce_members(&name, &filter, &mut Announcement { ticket: u64::MAX, answers: 0 });
             }
         }
+    }
+
+    /// The shared groups of which a session is the only member that is connected: what waits in them waits for it.
+    pub(super) fn groups_waiting_for(&mut self, place: u32) -> Vec<GroupId> {
+        let mut groups = self.groups_of(place);
+        groups.retain(|&id| {
+            let group = self.subscriptions.group(id);
+            group.is_some_and(|group| group.count().connected == 1 && group.count_elsewhere().connected == 0)
+        });
+        groups
     }
 
     /// The shared groups a session is in.

@@ -57,6 +57,10 @@ pub struct Broker {
     pub verdict: Verdict,
     /// Bytes a test wants each receive call to see at most.
     pub chunk: usize,
+    /// Frames between workers are kept back for now.
+    held: Option<VecDeque<(usize, Input)>>,
+    /// Frames that say that a group's message came back.
+    bounces: usize,
 }
 
 impl Broker {
@@ -78,6 +82,8 @@ impl Broker {
             now,
             verdict: Verdict::Accept(Box::default()),
             chunk: usize::MAX,
+            held: None,
+            bounces: 0,
             settings,
         };
         broker.boot(workers);
@@ -138,7 +144,21 @@ impl Broker {
 
     /// Stores everything that was written.
     pub fn sync(&mut self) {
-        while let Some((worker, batch, ops)) = self.unsynced.pop_front() {
+        self.sync_workers(|_| true);
+    }
+
+    /// Stores what was written, except by the worker of a client.
+    pub fn sync_all_but(&mut self, client: Client) {
+        let slow = self.sockets[client.0].worker;
+        self.sync_workers(|worker| worker != slow);
+    }
+
+    fn sync_workers(&mut self, is_synced: impl Fn(usize) -> bool) {
+        let (synced, left) =
+            std::mem::take(&mut self.unsynced).into_iter().partition(|(worker, ..)| is_synced(*worker));
+        self.unsynced = left;
+        let synced: VecDeque<(usize, u64, WriteBatch)> = synced;
+        for (worker, batch, ops) in synced {
             for op in ops.ops {
                 match op {
                     Op::Put(key, value) => self.disk.insert(key, value),
@@ -236,7 +256,9 @@ impl Broker {
             }
             Output::ToWorker { worker, frames } => {
                 let from = WorkerId(at as u16);
-                self.mail.push_back((worker.index(), Input::FromWorker { from, frames }));
+                self.bounces += usize::from(says_bounced(&frames));
+                let mail = self.held.as_mut().unwrap_or(&mut self.mail);
+                mail.push_back((worker.index(), Input::FromWorker { from, frames }));
             }
             Output::Authenticate { conn, .. } => {
                 let verdict = self.verdict.clone();
@@ -331,12 +353,18 @@ impl Broker {
         Client(self.sockets.len() - 1)
     }
 
-    /// A connected client.
-    pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, bool) {
+    /// A client that has sent CONNECT, and may wait for the answer.
+    pub fn begin_connect(&mut self, connect: &Connect<'_>) -> Client {
         let client = self.open(connect.version);
         let mut bytes = Vec::new();
         encode::connect(&mut bytes, connect);
         self.send(client, &bytes);
+        client
+    }
+
+    /// A connected client.
+    pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, bool) {
+        let client = self.begin_connect(connect);
         let connack = self.take(client, |packet| match packet {
             Packet::ConnAck(connack) => Some((connack.reason, connack.session_present)),
             _ => None,
@@ -431,6 +459,22 @@ impl Broker {
         self.settle();
     }
 
+    /// Keeps frames between workers back, so that what happens next happens while they are on their way.
+    pub fn hold(&mut self) {
+        self.held = Some(VecDeque::new());
+    }
+
+    /// Lets frames go that were kept back.
+    pub fn release(&mut self) {
+        self.mail.extend(self.held.take().unwrap_or_default());
+        self.settle();
+    }
+
+    /// Whether a group's message had to go back to the worker it came from.
+    pub fn bounced(&self) -> bool {
+        self.bounces > 0
+    }
+
     /// Gives an input to every worker.
     pub fn tell_all(&mut self, input: &Input) {
         for at in 0..self.workers.len() {
@@ -470,6 +514,18 @@ impl Broker {
         self.sockets[client.0].outbound = bytes[frame.total()..].to_vec();
         found
     }
+}
+
+/// Whether frames hold a shared group's message that comes back: kind 3, the ticket, then the mark.
+fn says_bounced(mut frames: &[u8]) -> bool {
+    while let Some((length, rest)) = frames.split_first_chunk::<4>() {
+        let (frame, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        if frame[0] == 3 && frame[9] == 1 {
+            return true;
+        }
+        frames = rest;
+    }
+    false
 }
 
 fn opened() -> Opened {
