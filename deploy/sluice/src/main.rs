@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod exit;
 mod healthcheck;
+mod memory;
 mod password;
 mod serve;
 mod version;
@@ -16,5 +17,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::decline_huge_pages();
     exit::code(cli::run())
 }
