@@ -172,6 +172,12 @@ impl Conn {
             closed: Closed::ClientGone,
         }
     }
+
+    /// Whether the client does not read what it is sent: then it is not heard either, so that answers to what it sends
+    /// do not pile up.
+    pub(crate) fn is_stuffed(&self, outbox_bytes_max: usize) -> bool {
+        self.blocked && self.outbox.len() > outbox_bytes_max
+    }
 }
 
 impl Conns {

@@ -129,7 +129,7 @@ impl<'a> Frame<'a> {
                 put(out, 4, ticket, &[u8::from(interest.wanted), u8::from(interest.durable)], filter.as_bytes());
             }
             Self::Members { ticket, count, group, filter } => {
-                put(out, 5, ticket, &count.connected.to_le_bytes(), &count.away.to_le_bytes());
+                put(out, 5, ticket, &count.connected.to_le_bytes(), &count.waiting.to_le_bytes());
                 put_text(out, group);
                 put_text(out, filter);
             }
@@ -173,7 +173,7 @@ impl<'a> Frame<'a> {
                 Self::Interest { ticket, interest, filter: std::str::from_utf8(body.bytes).ok()? }
             }
             5 => {
-                let count = MemberCount { connected: body.u32()?, away: body.u32()? };
+                let count = MemberCount { connected: body.u32()?, waiting: body.u32()? };
                 Self::Members { ticket, count, group: body.text()?, filter: body.text()? }
             }
             6 => {
@@ -338,7 +338,7 @@ mod tests {
             Frame::Retain { ticket: 0, message: b"" },
             Frame::Shared { ticket: 1, bounced: true, group: "g", filter: "a/#", message: b"xyz" },
             Frame::Interest { ticket: 2, interest: Interest { wanted: true, durable: false }, filter: "f" },
-            Frame::Members { ticket: 3, count: MemberCount { connected: 9, away: 1 }, group: "g", filter: "f" },
+            Frame::Members { ticket: 3, count: MemberCount { connected: 9, waiting: 1 }, group: "g", filter: "f" },
             Frame::Sessions { count: 3, principal: "alice" },
             Frame::Done { ticket: 4, matched: true, refused: Some(ReasonCode::QuotaExceeded) },
             Frame::Done { ticket: 4, matched: false, refused: None },

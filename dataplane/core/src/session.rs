@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) stored_will: Option<SessionUid>,
     /// Since when its window has been full without an acknowledgement, in monotonic ms; 0 = it is not.
     pub(crate) stalled_since_ms: u64,
+    /// Whether that has lasted so long that its groups pass it over.
+    pub(crate) stalled: bool,
 }
 
 /// The part of a session that the store knows.
@@ -81,6 +83,8 @@ pub(crate) struct Received {
     /// Whether it was routed under a message id, so that it can be routed again. Otherwise everything it caused is in
     /// one batch with this.
     pub(crate) crosses: bool,
+    /// Of topic and payload: what comes under this packet id again must be the same message.
+    pub(crate) digest: u64,
 }
 
 /// One subscription, as its session knows it.
@@ -125,6 +129,7 @@ impl Session {
             will: None,
             stored_will: None,
             stalled_since_ms: 0,
+            stalled: false,
         }
     }
 

@@ -160,6 +160,9 @@ pub enum SharedStrategy {
     LeastInflight,
 }
 
+/// The highest [`Settings::outbound_window_max`]: half of the packet ids, so that a free one is always found.
+pub const OUTBOUND_WINDOW_MAX: u16 = 32_767;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -320,6 +320,11 @@ impl Worker {
         if open.phase != Phase::Attached || open.blocked {
             return;
         }
+        if open.paused && open.resume_at_ms == 0 {
+            // It may have been stopped because it did not read. If for another reason, it stops again.
+            self.resume(conn);
+        }
+        let Some(open) = self.conns.at(conn) else { return };
         let Some(session) = open.session else { return };
         let fetching = open.fetches.is_some();
         if self.sessions.peek(session).is_some_and(|s| !s.outbound.queue.is_empty()) {

@@ -6,4 +6,4 @@ mod id;
 mod shard;
 
 pub use id::{Epoch, NodeId, WorkerId};
-pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardId, Sharding};
+pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardId, Sharding, stable_hash};

@@ -78,14 +78,21 @@ impl Sharding {
     /// The hash that shards come from, for other choices that must be the same everywhere.
     #[must_use]
     pub fn hash(&self, key: &str) -> u64 {
-        xxh3_64(key.as_bytes())
+        stable_hash(key.as_bytes())
     }
 
     fn of_bytes(&self, key: &[u8]) -> ShardId {
         // Multiply-shift maps the hash onto 0..shards without the bias and cost of a division.
-        let wide = u128::from(xxh3_64(key)) * u128::from(self.shards);
+        let wide = u128::from(stable_hash(key)) * u128::from(self.shards);
         ShardId((wide >> 64) as u16)
     }
+}
+
+/// A hash that is the same on every machine and in every version, for what is stored. Not keyed: where a client gains
+/// by a collision, use another.
+#[must_use]
+pub fn stable_hash(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }
 
 #[cfg(test)]

@@ -103,10 +103,11 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// A packet id that is free, in turn, skipping those in use and 0 [MQTT-2.2.1-4].
+    /// A packet id that no unacknowledged message has, in turn, skipping 0 [MQTT-2.2.1-4]. A message far behind in the
+    /// queue may have it: [`Self::is_in_window`] keeps the two apart.
     ///
     /// # Panics
-    /// When all 65,535 are in use: the window and the queue are bounded below that.
+    /// When all 65,535 are unacknowledged: [`crate::OUTBOUND_WINDOW_MAX`] is below that.
     pub(crate) fn next_packet_id(&mut self) -> u16 {
         for _ in 0..=u16::MAX {
             self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
@@ -197,6 +198,11 @@ impl Outbound {
             self.window = VecDeque::new();
         }
         settled
+    }
+
+    /// Whether an unacknowledged message has this packet id.
+    pub(crate) fn is_in_window(&self, packet_id: u16) -> bool {
+        self.careful && self.find(packet_id).is_some()
     }
 
     /// The unacknowledged message with this packet id.

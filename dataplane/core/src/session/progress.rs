@@ -119,7 +119,7 @@ impl Progress {
 
     /// For the store.
     pub(crate) fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(32 + self.open.len() * 4 + self.released.len() * 2 + self.received.len() * 11);
+        let mut out = Vec::with_capacity(32 + self.open.len() * 4 + self.released.len() * 2 + self.received.len() * 19);
         out.extend_from_slice(&self.high.to_le_bytes());
         out.extend_from_slice(&self.last_packet_id.to_le_bytes());
         out.extend_from_slice(&self.next_exchange.to_le_bytes());
@@ -135,6 +135,7 @@ impl Progress {
         for received in &self.received {
             out.extend_from_slice(&received.packet_id.to_le_bytes());
             out.extend_from_slice(&received.number.to_le_bytes());
+            out.extend_from_slice(&received.digest.to_le_bytes());
             out.push(u8::from(received.routed) | u8::from(received.crosses) << 1);
         }
         out.into()
@@ -156,8 +157,9 @@ impl Progress {
         while !reader.bytes.is_empty() {
             let packet_id = reader.u16()?;
             let number = reader.u64()?;
+            let digest = reader.u64()?;
             let flags = reader.u8()?;
-            received.push(Received { packet_id, number, routed: flags & 1 != 0, crosses: flags & 2 != 0 });
+            received.push(Received { packet_id, number, routed: flags & 1 != 0, crosses: flags & 2 != 0, digest });
         }
         Some(Self { high, last_packet_id, next_exchange, open, released, received })
     }
@@ -214,7 +216,7 @@ mod tests {
             next_exchange: 12,
             open: vec![999_000, 999_990, 1_000_000],
             released: vec![5, 6],
-            received: vec![Received { packet_id: 9, number: 11, routed: true, crosses: true }],
+            received: vec![Received { packet_id: 9, number: 11, routed: true, crosses: true, digest: 3 }],
         };
         assert_eq!(Progress::decode(&progress.encode()), Some(progress));
         assert_eq!(Progress::decode(&Progress::default().encode()), Some(Progress::default()));

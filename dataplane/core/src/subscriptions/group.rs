@@ -32,8 +32,8 @@ pub(crate) struct Group {
     /// Members of this worker, by session, those of each [`Standing`] together. Joins and leaves cost the same however
     /// many there are (BAD_INPUT H2).
     pub(crate) members: IndexMap<u32, Member, FixedState>,
-    /// Where the members of the first two standings end.
-    ends: [usize; 2],
+    /// Where the members of the first three standings end.
+    ends: [usize; 3],
     /// Other workers with members that can take messages, by worker.
     peers: Vec<(WorkerId, MemberCount)>,
     /// For strategies that take turns: over all members everywhere.
@@ -49,19 +49,32 @@ pub(crate) struct Group {
 pub(crate) enum Standing {
     /// It is connected.
     Connected,
+    /// It is connected, but has acknowledged nothing for long while its window was full: what it is given waits.
+    Stalled,
     /// It is not, but what it is given waits on disk.
     Away,
     /// It is not, and it takes QoS 0 only.
     Absent,
 }
 
+/// What is known of a session's connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Presence {
+    /// It has one.
+    Connected,
+    /// It has one that acknowledges nothing.
+    Stalled,
+    /// It has none; the session goes on.
+    Away,
+}
+
 /// How many members of a group a worker has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct MemberCount {
-    /// Connected.
+    /// [`Standing::Connected`].
     pub(crate) connected: u32,
-    /// [`Standing::Away`].
-    pub(crate) away: u32,
+    /// [`Standing::Stalled`] and [`Standing::Away`]: what they are given waits.
+    pub(crate) waiting: u32,
 }
 
 /// A session in a group.
@@ -101,7 +114,7 @@ impl Groups {
             name: name.into(),
             filter: filter.clone(),
             members: IndexMap::with_hasher(FixedState::with_seed(self.seed)),
-            ends: [0; 2],
+            ends: [0; 3],
             peers: Vec::new(),
             turn: 0,
             local_turn: 0,
@@ -140,11 +153,11 @@ impl Group {
         self.members.is_empty() && self.peers.is_empty()
     }
 
-    /// Adds a member that is connected or not, or replaces its options.
-    pub(crate) fn join(&mut self, member: Member, connected: bool) {
+    /// Adds a member, or replaces its options.
+    pub(crate) fn join(&mut self, member: Member, presence: Presence) {
         self.leave(member.session);
         self.members.insert(member.session, member);
-        self.set_connected(member.session, connected);
+        self.set_presence(member.session, presence);
     }
 
     /// Takes a member out.
@@ -156,13 +169,14 @@ impl Group {
         }
     }
 
-    /// Notes that a member has a connection, or has none any more but a session that goes on.
-    pub(crate) fn set_connected(&mut self, session: u32, connected: bool) {
+    /// Notes what became of the connection of a member.
+    pub(crate) fn set_presence(&mut self, session: u32, presence: Presence) {
         let Some(member) = self.members.get(&session) else { return };
-        let standing = match connected {
-            true => Standing::Connected,
-            false if member.options.qos() > 0 => Standing::Away,
-            false => Standing::Absent,
+        let standing = match presence {
+            Presence::Connected => Standing::Connected,
+            Presence::Stalled => Standing::Stalled,
+            Presence::Away if member.options.qos() > 0 => Standing::Away,
+            Presence::Away => Standing::Absent,
         };
         self.set_standing(session, standing);
     }
@@ -189,15 +203,15 @@ impl Group {
 
     /// The members of this worker that can take messages.
     pub(crate) fn count(&self) -> MemberCount {
-        let [connected, away] = self.ends;
-        MemberCount { connected: connected as u32, away: (away - connected) as u32 }
+        let [connected, _, waiting] = self.ends;
+        MemberCount { connected: connected as u32, waiting: (waiting - connected) as u32 }
     }
 
     /// How many members, from the first on, come into question for a message: those that are connected, if any are, or
     /// those that can keep it.
     pub(crate) fn candidates(&self) -> usize {
-        let [connected, away] = self.ends;
-        if connected > 0 { connected } else { away }
+        let [connected, _, waiting] = self.ends;
+        if connected > 0 { connected } else { waiting }
     }
 
     /// Whether other workers have members.
@@ -209,7 +223,7 @@ impl Group {
     pub(crate) fn count_elsewhere(&self) -> MemberCount {
         self.peers.iter().fold(MemberCount::default(), |sum, (_, count)| MemberCount {
             connected: sum.connected + count.connected,
-            away: sum.away + count.away,
+            waiting: sum.waiting + count.waiting,
         })
     }
 
@@ -267,15 +281,16 @@ mod tests {
         let mut random = 12_345_u32;
         for _ in 0..5_000 {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let (session, online, qos) = ((random >> 16) % 20, random >> 31 == 0, (random >> 29) as u8 % 2);
+            let presence = [Presence::Connected, Presence::Stalled, Presence::Away][(random >> 29) as usize % 3];
+            let (session, qos) = ((random >> 16) % 20, (random >> 28) as u8 % 2);
             match (random >> 24) % 3 {
                 0 => {
-                    group.join(member(session, qos), online);
-                    model.insert(session, (online, qos));
+                    group.join(member(session, qos), presence);
+                    model.insert(session, (presence, qos));
                 }
                 1 => {
-                    group.set_connected(session, online);
-                    model.entry(session).and_modify(|(connected, _)| *connected = online);
+                    group.set_presence(session, presence);
+                    model.entry(session).and_modify(|(was, _)| *was = presence);
                 }
                 _ => {
                     group.leave(session);
@@ -283,14 +298,16 @@ mod tests {
                 }
             }
             let standing = |session: &u32| match model[session] {
-                (true, _) => Standing::Connected,
-                (false, 0) => Standing::Absent,
-                (false, _) => Standing::Away,
+                (Presence::Connected, _) => Standing::Connected,
+                (Presence::Stalled, _) => Standing::Stalled,
+                (Presence::Away, 0) => Standing::Absent,
+                (Presence::Away, _) => Standing::Away,
             };
             assert_eq!(group.members.len(), model.len());
             assert!(group.members.keys().is_sorted_by_key(standing));
             let count = |wanted| model.keys().filter(|s| standing(s) == wanted).count() as u32;
-            let counted = MemberCount { connected: count(Standing::Connected), away: count(Standing::Away) };
+            let waiting = count(Standing::Stalled) + count(Standing::Away);
+            let counted = MemberCount { connected: count(Standing::Connected), waiting };
             assert_eq!(group.count(), counted);
         }
     }

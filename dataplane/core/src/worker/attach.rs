@@ -111,7 +111,7 @@ impl Worker {
     /// A will with a delay is not published when its session is resumed at once [MQTT-3.1.3-9].
     fn spare_will_if_resumed(&mut self, session: u32, clean_start: bool) {
         let Some(s) = self.sessions.at(session) else { return };
-        let resumed = !clean_start && s.is_persistent();
+        let resumed = !clean_start && s.durable.as_ref().is_some_and(|durable| durable.expiry_s > 0);
         if resumed && s.will.as_ref().is_some_and(|will| will.delay_s > 0) {
             s.will = None;
         }
@@ -210,6 +210,8 @@ impl Worker {
             self.stats.sessions_offline = self.stats.sessions_offline.saturating_sub(1);
         }
         self.write_identity(place);
+        // Under another name's rights, or narrower ones of its own (BAD_INPUT A6, A10).
+        self.check_subscriptions(place);
     }
 
     /// Keeps the will with the session and in the store: it is published also when this process dies. Whether the
@@ -294,7 +296,7 @@ impl Worker {
         self.resume(id);
         if let Some(place) = session {
             self.send_again(now, id, place);
-            self.tell_groups(place, true);
+            self.tell_groups(place);
             let groups = self.groups_waiting_for(place);
             self.hand_over_waiting(now, &groups);
         }

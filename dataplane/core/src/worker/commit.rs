@@ -24,7 +24,9 @@ impl Worker {
         let mut ops = std::mem::take(&mut self.journal.ops);
         let mut shards = Vec::new();
         for number in std::mem::take(&mut self.journal.open_shards) {
-            if let Some(last) = self.shard(ShardId(number)).seal(&mut ops) {
+            let shard = self.shard(ShardId(number));
+            shard.seal(&mut ops);
+            if let Some(last) = shard.take_sealed() {
                 shards.push((number, last));
             }
         }

@@ -161,6 +161,10 @@ impl Worker {
             if (front.qos > 0 && !session.has_window()) || front.flags & PASSED_ON != 0 {
                 break;
             }
+            if front.packet_id != 0 && session.outbound.is_in_window(front.packet_id) {
+                // Of a queue longer than there are packet ids: it is this one's turn when the other is settled.
+                break;
+            }
             let stored = match front.body {
                 Body::Stored(seq) => Some(seq),
                 Body::Memory(_) | Body::Sent => None,
@@ -297,8 +301,10 @@ impl Worker {
         let Some(settled) = session.outbound.settle(packet_id, awaited) else {
             return self.on_unexpected_ack(now, id, packet_id);
         };
-        session.stalled_since_ms = 0;
         let waits = !session.outbound.queue.is_empty();
+        if session.stalled_since_ms != 0 {
+            self.note_acknowledging(place);
+        }
         self.stats.inflight = self.stats.inflight.saturating_sub(1);
         match settled.body {
             Body::Stored(seq) => self.settle(place, seq),
@@ -328,8 +334,8 @@ impl Worker {
     /// PUBREC: the client has a QoS 2 message; it is released once that is on stable storage.
     pub(super) fn on_pubrec(&mut self, now: Now, id: ConnId, packet_id: u16, reason: ReasonCode) -> Flow {
         let Some(place) = self.conns.peek(id).and_then(|conn| conn.session) else { return Flow::Closed };
+        self.note_acknowledging(place);
         let Some(session) = self.sessions.at(place) else { return Flow::Closed };
-        session.stalled_since_ms = 0;
         let Some(inflight) = session.outbound.inflight(packet_id) else {
             self.count_bad(BadInput::UnknownPacketId);
             self.reply(now, id, Reply::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound), Wait::NOTHING);

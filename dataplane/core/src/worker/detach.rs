@@ -65,6 +65,7 @@ impl Worker {
         }
         session.conn = None;
         session.stalled_since_ms = 0;
+        session.stalled = false;
         if closed == Closed::Normal {
             session.will = None;
         }
@@ -73,7 +74,7 @@ impl Worker {
             self.end_session(now, place);
             return;
         }
-        self.tell_groups(place, false);
+        self.tell_groups(place);
         self.redistribute(now, place);
         let Some(session) = self.sessions.at(place) else { return };
         let serial = session.serial;
@@ -198,8 +199,8 @@ impl Worker {
             self.resume(id);
         }
         let Some(conn) = self.conns.at(id) else { return };
-        if conn.paused {
-            // Nothing can be heard from a client that is not read.
+        if conn.paused && !conn.blocked {
+            // Nothing can be heard from a client that is not read. One that does not read itself is not spared.
             conn.heard_ms = now.mono_ms;
         }
         let deadlines = Deadlines::of(conn, now, self.settings.packet_deadline_ms);

@@ -100,7 +100,7 @@ impl Worker {
         self.conns.peek(id).is_some_and(|conn| match conn.phase {
             Phase::Attaching => true,
             Phase::Authenticating => conn.connecting.as_ref().is_some_and(|c| c.asked),
-            Phase::Attached => conn.paused,
+            Phase::Attached => conn.paused || conn.is_stuffed(self.settings.outbox_bytes_max),
             Phase::Fresh | Phase::Closing => false,
         })
     }

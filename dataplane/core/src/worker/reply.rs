@@ -63,6 +63,12 @@ impl Worker {
     fn send_reply(&mut self, now: Now, id: ConnId, reply: &Reply) {
         let ack = |packet_id: &u16, reason: &ReasonCode| Ack::new(*packet_id, *reason);
         match reply {
+            Reply::PubAck(packet_id, reason) | Reply::PubRec(packet_id, reason)
+                if reason.is_error() && self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) =>
+            {
+                self.note_routed(id, *packet_id, *reason);
+                self.refuse_silently(now, id);
+            }
             Reply::ConnAck => self.finish_attaching(now, id),
             Reply::PubAck(packet_id, reason) => {
                 self.write(id, |out, version| encode::puback(out, version, &ack(packet_id, reason)));

@@ -218,6 +218,8 @@ impl Worker {
                 self.write_identity(place);
                 self.note_progress(place);
             }
+            // The rules may have changed meanwhile.
+            self.check_subscriptions(place);
         }
         self.settle_orphaned_wills_at(now);
     }

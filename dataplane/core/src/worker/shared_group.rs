@@ -38,6 +38,8 @@ enum Readiness {
     Stalled,
     /// Not connected; the message would wait on disk.
     Offline,
+    /// Its queue is full: the message would run it over.
+    Full,
     /// Not connected and nothing would keep the message.
     Never,
 }
@@ -165,13 +167,13 @@ impl Worker {
         let elsewhere = group.count_elsewhere();
         if elsewhere.connected == 0 {
             let here = self.choose_member(now, message, id, from);
-            if here.is_some() || message.qos == QoS::AtMostOnce || elsewhere.away == 0 {
+            if here.is_some() || message.qos == QoS::AtMostOnce || elsewhere.waiting == 0 {
                 return here.map(Chosen::Here);
             }
             let group = self.subscriptions.group(id)?;
             group.turn = group.turn.wrapping_add(1);
-            let nth = group.turn % u64::from(elsewhere.away);
-            return group.worker_of_nth(nth, |count| count.away).map(Chosen::Worker);
+            let nth = group.turn % u64::from(elsewhere.waiting);
+            return group.worker_of_nth(nth, |count| count.waiting).map(Chosen::Worker);
         }
         group.turn = group.turn.wrapping_add(1);
         let here = u64::from(group.count().connected);
@@ -183,7 +185,7 @@ impl Worker {
             return worker;
         }
         let member = self.choose_member(now, message, id, from);
-        let usable = member.filter(|m| self.readiness(now, m, message.qos) <= Readiness::Busy);
+        let usable = member.filter(|m| self.readiness(now, m, message) <= Readiness::Busy);
         usable.map(Chosen::Here).or(worker)
     }
 
@@ -200,7 +202,7 @@ impl Worker {
             else {
                 break;
             };
-            let readiness = self.readiness(now, &member, message.qos);
+            let readiness = self.readiness(now, &member, message);
             let load = if fewest { self.load_of(member.session) } else { 0 };
             if best.is_none_or(|(r, l, _)| (readiness, load) < (r, l)) {
                 best = Some((readiness, load, member));
@@ -241,16 +243,25 @@ impl Worker {
         Some((pick % candidates) as usize)
     }
 
-    fn readiness(&mut self, now: Now, member: &Member, qos: QoS) -> Readiness {
+    fn readiness(&mut self, now: Now, member: &Member, message: &MessageRef<'_>) -> Readiness {
         let stall_ms = self.settings.shared_stall_ms;
-        let qos = qos.min(granted(member.options.qos()));
+        let qos = message.qos.min(granted(member.options.qos()));
+        let bytes = message.encoded_len();
+        let (messages_max, bytes_max) = (self.settings.inbox_messages_max, self.settings.inbox_bytes_max);
         let Some(session) = self.sessions.at(member.session) else { return Readiness::Never };
-        if session.conn.is_none() {
-            let keeps = session.is_persistent() && qos != QoS::AtMostOnce;
-            return if keeps { Readiness::Offline } else { Readiness::Never };
+        let keeps = session.is_persistent() && qos != QoS::AtMostOnce;
+        if session.conn.is_none() && !keeps {
+            return Readiness::Never;
         }
-        if qos == QoS::AtMostOnce || (session.has_window() && session.outbound.queue.is_empty()) {
+        let queue = &session.outbound.queue;
+        if session.conn.is_some() && (qos == QoS::AtMostOnce || (session.has_window() && queue.is_empty())) {
             return Readiness::Ready;
+        }
+        if queue.len() >= messages_max || session.outbound.queue_bytes + bytes > bytes_max {
+            return Readiness::Full;
+        }
+        if session.conn.is_none() {
+            return Readiness::Offline;
         }
         if session.stalled_since_ms == 0 {
             session.stalled_since_ms = now.mono_ms.max(1);

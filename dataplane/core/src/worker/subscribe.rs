@@ -15,7 +15,7 @@ use crate::{
     retained::Fetch,
     session::Subscription,
     stats::{BadInput, Closed},
-    subscriptions::{GroupId, Interest, Member, SubscribeOptions, Subscriber},
+    subscriptions::{GroupId, Interest, Member, Presence, SubscribeOptions, Subscriber},
 };
 
 /// What other workers must hear before SUBACK may leave.
@@ -221,9 +221,9 @@ impl Worker {
             }
             Some(name) => {
                 let group = self.subscriptions.group_for(name, &parsed.filter);
-                let connected = self.sessions.peek(place).is_some_and(|s| s.conn.is_some());
+                let presence = self.presence_of(place);
                 if let Some(group) = self.subscriptions.group(group) {
-                    group.join(Member { session: place, id, options }, connected);
+                    group.join(Member { session: place, id, options }, presence);
                 }
                 self.announce_members(name, &parsed.filter, announcement);
             }
@@ -264,11 +264,22 @@ impl Worker {
         }
     }
 
-    /// A session has a connection, or none any more: its groups here and the other workers hear of it.
-    pub(super) fn tell_groups(&mut self, place: u32, connected: bool) {
+    /// What groups should know of a session's connection.
+    fn presence_of(&self, place: u32) -> Presence {
+        match self.sessions.peek(place) {
+            Some(session) if session.conn.is_some() && session.stalled => Presence::Stalled,
+            Some(session) if session.conn.is_some() => Presence::Connected,
+            Some(_) | None => Presence::Away,
+        }
+    }
+
+    /// A session has a connection, has none any more, is stalled or goes on: its groups here and the other workers hear
+    /// of it.
+    pub(super) fn tell_groups(&mut self, place: u32) {
+        let presence = self.presence_of(place);
         for id in self.groups_of(place) {
             let Some(group) = self.subscriptions.group(id) else { continue };
-            group.set_connected(place, connected);
+            group.set_presence(place, presence);
             if self.peers.others() > 0 {
                 let (name, filter) = (Box::<str>::from(group.name()), group.filter().clone());
                 self.announce_members(&name, &filter, &mut Announcement { ticket: u64::MAX, answers: 0 });

@@ -78,7 +78,21 @@ impl Worker {
         if session.stalled_since_ms == 0 {
             session.stalled_since_ms = now.mono_ms.max(1);
         } else if now.mono_ms - session.stalled_since_ms >= stall_ms {
+            if !session.stalled {
+                session.stalled = true;
+                self.tell_groups(place);
+            }
             self.redistribute(now, place);
+        }
+    }
+
+    /// A session has acknowledged something.
+    pub(super) fn note_acknowledging(&mut self, place: u32) {
+        let Some(session) = self.sessions.at(place) else { return };
+        session.stalled_since_ms = 0;
+        if session.stalled {
+            session.stalled = false;
+            self.tell_groups(place);
         }
     }
 
