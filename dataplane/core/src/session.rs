@@ -61,12 +61,19 @@ pub(crate) struct Durable {
     pub(crate) expiry_s: u32,
     /// When its connection was lost, in ms since the Unix epoch; 0 = attached.
     pub(crate) detached_wall_ms: u64,
+    /// When it ends without a connection, in monotonic ms: a clock that is set ends no session. Means nothing while
+    /// attached.
+    pub(crate) ends_ms: u64,
+    /// When its timer comes up, in monotonic ms; 0 = none is set.
+    pub(crate) armed_ms: u64,
     /// Whether its progress is in the list of what the open batch must write.
     pub(crate) dirty: bool,
     /// Whether it is in the list of those that the open batch appends to.
     pub(crate) touched: bool,
     /// Numbers its QoS 2 exchanges as a publisher.
     pub(crate) next_exchange: u64,
+    /// The highest sequence number that left the queue before one in front of it; 0 = none has since that one went.
+    pub(crate) gap_seq: u64,
     /// Over: no client finds it, and only what it leaves to its shared groups is there.
     pub(crate) ended: bool,
 }

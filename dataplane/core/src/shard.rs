@@ -153,11 +153,11 @@ impl Shard {
         if fresh { Admission::Fresh(dedupe.encode()) } else { Admission::Duplicate }
     }
 
-    /// Forgets publishers that were not heard of since a time: their sessions have ended.
-    pub(crate) fn forget_publishers(&mut self, since_wall_ms: u64, ops: &mut Vec<Op>) {
+    /// Forgets publishers that were not heard of since the time that is said for each: their sessions have ended.
+    pub(crate) fn forget_publishers(&mut self, since_wall_ms: impl Fn(SessionUid) -> u64, ops: &mut Vec<Op>) {
         let id = self.id;
         self.dedupe.retain(|&publisher, dedupe| {
-            let known = dedupe.last_wall_ms() >= since_wall_ms;
+            let known = dedupe.last_wall_ms() >= since_wall_ms(publisher);
             if !known {
                 ops.push(Op::Drop(Key::Dedupe(id, publisher)));
             }

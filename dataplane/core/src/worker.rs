@@ -122,6 +122,10 @@ struct Takeovers {
 /// Above this many bytes not yet offered to sockets, publishers wait for the driver to write.
 const UNFLUSHED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Timers that are looked at in one turn: what is due after those waits for the connections to have theirs, so that
+/// many sessions that end at once hold nobody up.
+const TIMERS_AT_ONCE: usize = 256;
+
 /// Above this the driver is asked to write before it reads on.
 const FLUSH_WANTED_BYTES: usize = 1024 * 1024;
 
@@ -261,7 +265,8 @@ impl Worker {
 
     /// Does what is due, and some of what was put off for want of time. Call when [`Self::poll_timeout`] has come.
     pub fn tick(&mut self, now: Now) {
-        while let Some(timer) = self.timers.pop_due(now.mono_ms) {
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some(timer) = self.timers.pop_due(now.mono_ms) else { break };
             match timer {
                 Timer::Conn(conn) => self.on_conn_timer(now, conn),
                 Timer::Session { session, serial } => self.on_session_timer(now, session, serial),

@@ -95,8 +95,7 @@ impl Worker {
         }
         // Without a connection a transient session is gone by now. A restored one may be over and its timer not yet due.
         let durable = self.sessions.peek(session)?.durable.as_ref()?;
-        let end_wall_ms = durable.detached_wall_ms + u64::from(durable.expiry_s) * 1000;
-        let is_over = durable.detached_wall_ms != 0 && end_wall_ms <= now.wall_ms;
+        let is_over = durable.detached_wall_ms != 0 && durable.ends_ms <= now.mono_ms;
         if clean_start || is_over {
             self.end_session(now, session);
             return None;
@@ -194,9 +193,12 @@ impl Worker {
             uid,
             expiry_s,
             detached_wall_ms: 0,
+            ends_ms: 0,
+            armed_ms: 0,
             dirty: false,
             touched: false,
             next_exchange: 1,
+            gap_seq: 0,
             ended: false,
         }))
     }

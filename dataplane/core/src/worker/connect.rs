@@ -174,7 +174,8 @@ impl Worker {
         let expiry_s = wanted_expiry_s.min(settings.session_expiry_max_s);
         let max = settings.keep_alive_max_s;
         let over = max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max);
-        let keep_alive_s = if over && connect.version == Version::V5 { max } else { connect.keep_alive };
+        // Version 5 clients are told, others are held to it (BAD_INPUT C10).
+        let keep_alive_s = if over { max } else { connect.keep_alive };
         let connecting = Connecting {
             client_id,
             assigned,

@@ -77,13 +77,13 @@ impl Worker {
         self.tell_groups(place);
         self.redistribute(now, place);
         let Some(session) = self.sessions.at(place) else { return };
-        let serial = session.serial;
         let end_ms = now.mono_ms + u64::from(expiry_s) * 1000;
         if let Some(durable) = &mut session.durable {
             durable.detached_wall_ms = now.wall_ms.max(1);
+            durable.ends_ms = end_ms;
             self.stats.sessions_offline += 1;
         }
-        self.timers.set(end_ms, Timer::Session { session: place, serial });
+        self.arm_session(place, end_ms);
         self.write_identity(place);
         self.start_will(now, place, closed);
     }
@@ -91,7 +91,6 @@ impl Worker {
     /// The will of a session that goes on without its connection: published now, or when its delay is over.
     fn start_will(&mut self, now: Now, place: u32, closed: Closed) {
         let Some(session) = self.sessions.at(place) else { return };
-        let serial = session.serial;
         let expiry_s = session.durable.as_ref().map_or(0, |durable| durable.expiry_s);
         let Some(will) = &mut session.will else {
             self.forget_stored_will(place);
@@ -104,30 +103,47 @@ impl Worker {
         }
         will.due_ms = now.mono_ms + u64::from(delay_s) * 1000;
         let due_ms = will.due_ms;
-        self.timers.set(due_ms, Timer::Session { session: place, serial });
+        self.arm_session(place, due_ms);
+    }
+
+    /// Lets the timer of a session that has no connection come up at a time, unless it does so earlier.
+    pub(super) fn arm_session(&mut self, place: u32, at_ms: u64) {
+        let Some(session) = self.sessions.at(place) else { return };
+        let timer = Timer::Session { session: place, serial: session.serial };
+        let Some(durable) = &mut session.durable else { return };
+        if durable.armed_ms == 0 || at_ms < durable.armed_ms {
+            durable.armed_ms = at_ms;
+            self.timers.set(at_ms, timer);
+        }
     }
 
     /// A session's timer came up: its will or its end may be due.
     pub(super) fn on_session_timer(&mut self, now: Now, place: u32, serial: u64) {
-        let Some(session) = self.sessions.peek(place) else { return };
-        if session.serial != serial || session.conn.is_some() {
+        let Some(session) = self.sessions.at(place) else { return };
+        let Some(durable) = session.durable.as_mut() else { return };
+        if session.serial != serial || durable.armed_ms > now.mono_ms {
             return;
         }
+        durable.armed_ms = 0;
+        if session.conn.is_some() {
+            return;
+        }
+        let will_due_ms = session.will_due_ms();
         if self.has_ended(place) {
             self.pass_on_again(now, place);
             return;
         }
-        if session.will_due_ms().is_some_and(|due| due <= now.mono_ms) {
+        if will_due_ms.is_some_and(|due| due <= now.mono_ms) {
             self.publish_will(now, place);
         }
         let Some(session) = self.sessions.peek(place) else { return };
         let Some(durable) = &session.durable else { return };
-        let end_wall_ms = durable.detached_wall_ms + u64::from(durable.expiry_s) * 1000;
-        if end_wall_ms <= now.wall_ms {
+        if durable.ends_ms <= now.mono_ms {
             self.stats.sessions_expired += 1;
             self.end_session(now, place);
-        } else if session.will_due_ms().is_none() {
-            self.timers.set(now.mono_ms + (end_wall_ms - now.wall_ms), Timer::Session { session: place, serial });
+        } else {
+            let next_ms = session.will_due_ms().map_or(durable.ends_ms, |due_ms| due_ms.min(durable.ends_ms));
+            self.arm_session(place, next_ms);
         }
     }
 

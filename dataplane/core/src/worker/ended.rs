@@ -13,7 +13,6 @@ use crate::{
     Now,
     record::{Key, Op},
     session::outbound::{Awaits, Body, DUP, Inflight, Outbound, Queued, RETAIN},
-    timers::Timer,
 };
 
 /// How long the end of a session waits at the start for the other workers to tell who their members are.
@@ -63,8 +62,7 @@ impl Worker {
 
     /// Tries again in a while.
     pub(super) fn pass_on_later(&mut self, now: Now, place: u32, in_ms: u64) {
-        let Some(serial) = self.sessions.peek(place).map(|session| session.serial) else { return };
-        self.timers.set(now.mono_ms + in_ms, Timer::Session { session: place, serial });
+        self.arm_session(place, now.mono_ms + in_ms);
     }
 
     /// Marks a session as ended, and keeps in its queue, as never sent, what others of its groups may have.
@@ -97,6 +95,8 @@ impl Worker {
         if let Some(durable) = &mut session.durable {
             durable.ended = true;
             durable.detached_wall_ms = now.wall_ms.max(1);
+            durable.ends_ms = now.mono_ms;
+            durable.armed_ms = 0;
             durable.expiry_s = 0;
         }
         if !session.outbound.queue.is_empty() {

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long wills that are due at the start wait for the other workers to start, too.
 const ORPHANS_WAIT_MS: u64 = 100;
+/// Wills that are published in one go after a start; the next follow a millisecond later (BAD_INPUT W3).
+const ORPHANS_AT_ONCE: usize = 64;
 
 impl Worker {
     /// Takes one stored value.
@@ -63,9 +65,12 @@ impl Worker {
             uid,
             expiry_s: identity.expiry_s,
             detached_wall_ms: identity.detached_wall_ms,
+            ends_ms: 0,
+            armed_ms: 0,
             dirty: false,
             touched: false,
             next_exchange: 1,
+            gap_seq: 0,
             ended: identity.ended,
         }));
         let name = session.principal.username().filter(|_| !identity.ended).cloned();
@@ -116,6 +121,7 @@ impl Worker {
         }));
         let durable = session.durable.as_mut()?;
         durable.next_exchange = progress.next_exchange;
+        durable.gap_seq = if progress.waiting.is_empty() { 0 } else { progress.high };
         let shard = durable.shard;
         self.shard(shard).skip_to(progress.high);
         self.restoring.insert(uid, progress);
@@ -137,7 +143,8 @@ impl Worker {
                 };
                 let progress = restoring.get(&recipient.session);
                 let open = progress.is_some_and(|p| p.open.binary_search(&seq).is_ok());
-                if progress.is_some_and(|p| seq <= p.high) && !open {
+                let waiting = progress.is_some_and(|p| p.waiting.binary_search(&seq).is_ok());
+                if progress.is_some_and(|p| seq <= p.high) && !open && !waiting {
                     continue;
                 }
                 // What may have been sent, was: that it was sent is stored after it is sent.
@@ -193,7 +200,6 @@ impl Worker {
         let places: Vec<u32> = self.sessions.iter().map(|(place, _)| place).collect();
         for place in places {
             let Some(session) = self.sessions.at(place) else { continue };
-            let serial = session.serial;
             let Some(durable) = session.durable.as_mut() else { continue };
             let was_attached = durable.detached_wall_ms == 0;
             if was_attached {
@@ -205,6 +211,7 @@ impl Worker {
             let has_ended = durable.ended;
             let left_ms = end_wall_ms.saturating_sub(now.wall_ms);
             let mut due_ms = now.mono_ms + left_ms;
+            durable.ends_ms = due_ms;
             if let Some(will) = &mut session.will {
                 let delay_s = will.delay_s.min(expiry_s);
                 let will_wall_ms = detached_wall_ms + u64::from(delay_s) * 1000;
@@ -213,7 +220,7 @@ impl Worker {
                 due_ms = due_ms.min(will.due_ms);
             }
             self.stats.sessions_offline += u64::from(!has_ended);
-            self.timers.set(due_ms, Timer::Session { session: place, serial });
+            self.arm_session(place, due_ms);
             if was_attached {
                 self.write_identity(place);
                 self.note_progress(place);
@@ -248,8 +255,12 @@ impl Worker {
         if self.wills_asked {
             return;
         }
-        for (uid, will, principal) in std::mem::take(&mut self.orphaned_wills) {
+        let now_due = self.orphaned_wills.len().min(ORPHANS_AT_ONCE);
+        for (uid, will, principal) in self.orphaned_wills.drain(..now_due).collect::<Vec<_>>() {
             self.send_will(now, &principal, &will, Some(uid));
+        }
+        if !self.orphaned_wills.is_empty() {
+            self.timers.set(now.mono_ms + 1, Timer::Orphans);
         }
     }
 }

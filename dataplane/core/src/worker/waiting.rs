@@ -1,6 +1,6 @@
 //! What waits for sessions that are away: it expires, and a shared group's messages go to members that are there.
 
-use super::{Worker, deliver::Found, ended::REFUSED_WAIT_MS, route::Routed};
+use super::{Worker, deliver::Found, ended::REFUSED_WAIT_MS, route::Routed, wills::is_will};
 use crate::{
     Now,
     message::MessageRef,
@@ -19,6 +19,9 @@ use crate::{
 const LOOKED_AT_MAX: usize = 20_000;
 /// How long after a publisher's session can have ended at the latest its message ids are forgotten.
 const GRACE_MS: u64 = 24 * 3_600_000;
+/// How long after a will was published it may be published again under its id: a crash may have come before everybody
+/// had it, and is followed by that at once.
+const WILL_GRACE_MS: u64 = 3_600_000;
 
 impl Worker {
     /// Drops expired messages from queues, some sessions a round.
@@ -47,7 +50,7 @@ impl Worker {
     /// Forgets the message ids of publishers whose sessions must have ended.
     pub(super) fn forget_old_publishers(&mut self, now: Now) {
         let age_ms = u64::from(self.settings.session_expiry_max_s) * 1000 + GRACE_MS;
-        let since = now.wall_ms.saturating_sub(age_ms);
+        let since = |uid| now.wall_ms.saturating_sub(if is_will(uid) { WILL_GRACE_MS } else { age_ms });
         let mut ops: Vec<Op> = std::mem::take(&mut self.journal.ops);
         for shard in self.shards.iter_mut().flatten() {
             shard.forget_publishers(since, &mut ops);
@@ -210,6 +213,10 @@ impl Worker {
     fn settle_taken(&mut self, place: u32, taken: &[Queued]) {
         if taken.is_empty() {
             return;
+        }
+        if let Some(durable) = self.sessions.at(place).and_then(|s| s.durable.as_mut()) {
+            let stored = taken.iter().filter_map(|q| if let Body::Stored(seq) = q.body { Some(seq) } else { None });
+            durable.gap_seq = stored.fold(durable.gap_seq, u64::max);
         }
         self.uncount_queue(taken.len(), taken.iter().map(|q| q.bytes as usize).sum());
         for queued in taken {

@@ -91,3 +91,8 @@ impl Worker {
 
 /// Sets the wills of a session apart from its other messages, among the names of publishers.
 const WILL: u64 = 1 << 47;
+
+/// Whether a publisher is a will.
+pub(super) fn is_will(publisher: SessionUid) -> bool {
+    publisher.0 & WILL != 0
+}
