@@ -18,7 +18,10 @@ use sluice_dataplane_access::Principal;
 use sluice_mqtt::Version;
 
 use crate::{ConnId, record::SessionUid, subscriptions::SubscribeOptions, table::Table};
-use outbound::Outbound;
+use outbound::{Body, Inflight, Outbound, Queued};
+
+/// What a subscription takes in its session and in the index, besides the text of its filter.
+const SUBSCRIPTION_BYTES: usize = 128;
 
 /// What the broker remembers of a client.
 pub(crate) struct Session {
@@ -143,6 +146,25 @@ impl Session {
     /// Whether it had a connection when it was stored last.
     pub(crate) fn was_attached(&self) -> bool {
         self.durable.as_ref().is_some_and(|durable| durable.detached_wall_ms == 0)
+    }
+
+    /// Bytes it holds in memory, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let outbound = &self.outbound;
+        let bodies = match &self.durable {
+            // Its messages are in the blocks of its shard, or on disk.
+            Some(_) => 0,
+            None => {
+                let held = outbound.window.iter().filter(|i| matches!(i.body, Body::Memory(_)));
+                outbound.queue_bytes + held.map(|i| i.bytes as usize).sum::<usize>()
+            }
+        };
+        let filters: usize = self.subscriptions.iter().map(|s| s.filter.len() + SUBSCRIPTION_BYTES).sum();
+        bodies
+            + filters
+            + outbound.queue.capacity() * size_of::<Queued>()
+            + outbound.window.capacity() * size_of::<Inflight>()
+            + self.will.as_ref().map_or(0, |will| will.message.len())
     }
 
     /// The client id.

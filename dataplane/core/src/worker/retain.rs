@@ -4,7 +4,11 @@ use bytes::Bytes;
 use sluice_mqtt::ReasonCode;
 
 use super::Worker;
-use crate::{Key, Op, message::MessageRef};
+use crate::{
+    Key, Now, Op, SessionUid,
+    message::{MessageId, MessageRef},
+    shard::Admission,
+};
 
 impl Worker {
     /// Puts a message into its register, which is this worker's; an empty payload empties it. Whether the store hears
@@ -35,6 +39,24 @@ impl Worker {
         Ok(!volatile)
     }
 
+    /// Whether a retained message from another worker is new to its register (I20): a QoS 2 message that is routed again
+    /// after a crash is not.
+    pub(super) fn admit_retained(&mut self, now: Now, message: &MessageRef<'_>) -> bool {
+        let Some(id) = message.id else { return true };
+        // Apart from what the same shard's inboxes know of this publisher.
+        let id = MessageId { publisher: SessionUid(id.publisher.0 | REGISTER), ..id };
+        self.message_number += 1;
+        let (number, shard) = (self.message_number, self.sharding.of_topic(message.topic));
+        match self.shard(shard).admit(number, &id, now.wall_ms) {
+            Admission::Known(fresh) => fresh,
+            Admission::Duplicate => false,
+            Admission::Fresh(value) => {
+                self.journal.ops.push(Op::Put(Key::Dedupe(shard, id.publisher), value));
+                true
+            }
+        }
+    }
+
     /// Refuses a message that the node has no room for.
     fn check_room(&self, message: &MessageRef<'_>) -> Result<(), ReasonCode> {
         let old = self.retained.find(message.topic).map(|held| held.stored_len());
@@ -63,6 +85,9 @@ impl Worker {
         self.stats.retained_bytes = self.retained.bytes() as u64;
     }
 }
+
+/// Sets a publisher's messages in registers apart from those in inboxes, among the names of publishers.
+const REGISTER: u64 = 1 << 46;
 
 /// Whether a message is gone with the process: what the broker says of itself.
 fn is_volatile(topic: &str) -> bool {

@@ -77,7 +77,8 @@ impl Worker {
     /// had it, or are gone.
     pub(super) fn publish_again(&mut self, now: Now, message: &MessageRef<'_>, matched: &Matched) -> Routed {
         let mut routed = Routed { matched: true, ..Routed::default() };
-        if message.retain {
+        if message.retain && self.home_of_topic(message.topic) != self.id {
+            // A register here was written in one batch with the packet id.
             self.retain_message(message, &mut routed);
         }
         self.message_number += 1;
