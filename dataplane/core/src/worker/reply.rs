@@ -64,8 +64,10 @@ impl Worker {
         let ack = |packet_id: &u16, reason: &ReasonCode| Ack::new(*packet_id, *reason);
         match reply {
             Reply::PubAck(packet_id, reason) | Reply::PubRec(packet_id, reason)
-                if reason.is_error() && self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) =>
+                if *reason == ReasonCode::QuotaExceeded
+                    && self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) =>
             {
+                // Another worker had no room. What may not be published is acknowledged and dropped.
                 self.note_routed(id, *packet_id, *reason);
                 self.refuse_silently(now, id);
             }
