@@ -41,3 +41,34 @@ impl Epoch {
         Self(self.0 + 1)
     }
 }
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which state of something that control pushes: first by whose leadership it was made under, then by count.
+///
+/// A node never goes back to a smaller one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Version {
+    /// Grows with each new leader of control.
+    pub leadership: Epoch,
+    /// Grows with each change; it goes on counting under the next leader.
+    pub counter: u64,
+}
+
+impl Version {
+    /// The version after this one, made under `leadership`; under the later of the two if that one is older.
+    #[must_use]
+    pub fn next(self, leadership: Epoch) -> Self {
+        Self { leadership: leadership.max(self.leadership), counter: self.counter + 1 }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.leadership, self.counter)
+    }
+}
