@@ -1,0 +1,110 @@
+//! What planning costs, in milliseconds of processor time, for large clusters.
+//!
+//! `cargo run --release -p sluice-controlplane-core --example plan_cost`
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{collections::BTreeMap, fs, hint::black_box};
+
+use sluice_cluster::{
+    Keyspace, KeyspaceId, Label, Labels, Liveness, Node, NodeId, NodePhase, Policies, Policy, ReplicaCount, Weight,
+};
+use sluice_controlplane_core::{KnownNode, MoveBudget, NodeReport, PlanInput, ShardStatus, check, plan};
+
+fn main() {
+    println!("{:<44} {:>10} {:>10} {:>8}", "case", "plan ms", "check ms", "actions");
+    for (nodes, shards, replicas) in [(100, 1024, 3), (1_000, 2048, 1), (1_000, 2048, 3)] {
+        let shape = format!("{nodes} nodes, {} shards x {replicas}", 2 * shards);
+        run(&shape, nodes, shards, replicas);
+    }
+}
+
+/// Two keyspaces of `shards` shards each: placed anew, at rest, after a node was added, and with a zone of nodes dead.
+fn run(shape: &str, nodes: u64, shards: u16, replicas: u8) {
+    let mut input = cluster(nodes, shards, replicas);
+    measure(&format!("{shape}, new"), &mut input);
+    measure(&format!("{shape}, at rest"), &mut input);
+    (1..=10).for_each(|more| add(&mut input, nodes + more));
+    measure(&format!("{shape}, 10 nodes join"), &mut input);
+    input.nodes.values_mut().filter(|known| known.node.id.0 % 100 == 7).for_each(|known| {
+        known.node.phase = NodePhase::Draining;
+    });
+    measure(&format!("{shape}, 1 in 100 drains"), &mut input);
+}
+
+fn measure(name: &str, input: &mut PlanInput) {
+    let next = plan(input);
+    let planned = milliseconds(|| plan(input));
+    let checked = milliseconds(|| check(input, &next.placement));
+    assert_eq!(check(input, &next.placement), Ok(()));
+    println!("{name:<44} {planned:>10.1} {checked:>10.1} {:>8}", next.report.actions());
+    input.parent = next.placement;
+    report(input);
+}
+
+fn cluster(nodes: u64, shards: u16, replicas: u8) -> PlanInput {
+    let keyspace = |id| Keyspace::new(id, Vec::new(), shards).unwrap();
+    let policy = |name, id| {
+        let policy = Policy::new(Label::parse(name).unwrap(), keyspace(id));
+        Policy { replicas: ReplicaCount::new(replicas).unwrap(), ..policy }
+    };
+    let policies = [policy("sessions", KeyspaceId::SESSIONS), policy("topics", KeyspaceId::TOPICS)];
+    let mut input = PlanInput {
+        policies: Policies::new(policies).unwrap(),
+        budget: MoveBudget { moves_max: 64, incoming_max: 2 },
+        ..PlanInput::default()
+    };
+    (1..=nodes).for_each(|id| add(&mut input, id));
+    input
+}
+
+fn add(input: &mut PlanInput, id: u64) {
+    let label = |text: &str| Label::parse(text).unwrap();
+    let zone = format!("z{}", id % 9);
+    let labels = [("region", "eu"), ("zone", zone.as_str())].map(|(key, value)| (label(key), label(value)));
+    let node = Node {
+        id: NodeId(id),
+        labels: Labels::new(labels).unwrap(),
+        weight: Weight::default(),
+        phase: NodePhase::Active,
+        liveness: Liveness::Live,
+    };
+    let report = Some(NodeReport { applied: input.parent.version(), shards: BTreeMap::new() });
+    input.nodes.insert(node.id, KnownNode { node, report });
+}
+
+/// All nodes have done what the parent placement says.
+fn report(input: &mut PlanInput) {
+    for known in input.nodes.values_mut() {
+        known.report = Some(NodeReport { applied: input.parent.version(), shards: BTreeMap::new() });
+    }
+    for (key, replicas) in input.parent.shards() {
+        let status = ShardStatus { epoch: replicas.epoch(), is_caught_up: true, is_empty: false };
+        for id in replicas.voters().union(replicas.learners()) {
+            let report = input.nodes.get_mut(id).and_then(|known| known.report.as_mut()).unwrap();
+            report.shards.insert(*key, status);
+        }
+    }
+}
+
+/// Processor time of one call, over so many that the kernel's counting in ticks does not matter.
+fn milliseconds<T>(call: impl Fn() -> T) -> f64 {
+    let (before, mut calls) = (processor_ns(), 0u32);
+    loop {
+        black_box(call());
+        calls += 1;
+        let spent = processor_ns() - before;
+        if spent >= SPENT_NS_MIN {
+            return spent as f64 / 1e6 / f64::from(calls);
+        }
+    }
+}
+
+/// Nanoseconds that this thread has been on a processor, as Linux counts them.
+fn processor_ns() -> u64 {
+    let line = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Processor time of one measurement: fifty ticks of 4 ms.
+const SPENT_NS_MIN: u64 = 200_000_000;
