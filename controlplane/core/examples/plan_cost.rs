@@ -9,7 +9,9 @@ use std::{collections::BTreeMap, fs, hint::black_box};
 use sluice_cluster::{
     Keyspace, KeyspaceId, Label, Labels, Liveness, Node, NodeId, NodePhase, Policies, Policy, ReplicaCount, Weight,
 };
-use sluice_controlplane_core::{KnownNode, MoveBudget, NodeReport, PlanInput, ShardStatus, check, plan};
+use sluice_controlplane_core::{
+    KnownNode, Loss, MoveBudget, NodeReport, PlanInput, ShardStatus, check, diff, plan, simulate,
+};
 
 fn main() {
     println!("{:<44} {:>10} {:>10} {:>8}", "case", "plan ms", "check ms", "actions");
@@ -26,10 +28,14 @@ fn run(shape: &str, nodes: u64, shards: u16, replicas: u8) {
     measure(&format!("{shape}, at rest"), &mut input);
     (1..=10).for_each(|more| add(&mut input, nodes + more));
     measure(&format!("{shape}, 10 nodes join"), &mut input);
+    let before = input.parent.clone();
     input.nodes.values_mut().filter(|known| known.node.id.0 % 100 == 7).for_each(|known| {
         known.node.phase = NodePhase::Draining;
     });
     measure(&format!("{shape}, 1 in 100 drains"), &mut input);
+    let compared = milliseconds(|| diff(&before, &input.parent));
+    let simulated = milliseconds(|| simulate(&input, &Loss::Node(NodeId(3))));
+    println!("{:<44} {compared:>10.1} {simulated:>10.1}", format!("{shape}, diff and loss of a node"));
 }
 
 fn measure(name: &str, input: &mut PlanInput) {

@@ -4,21 +4,25 @@
 //!   step after that is the next plan's, made from what the nodes report then.
 //! * [`check`]: whether a placement may follow another, whoever made it. It shares no code with the planner but the
 //!   meaning of the input.
-//! * [`rehearse`]: where planning ends when everybody does what the plans say.
+//! * [`diff`], [`rehearse`], [`simulate`]: what a plan changes, where it ends, and what a loss would do.
 //!
 //! Nothing here does I/O, reads a clock or draws randomness: time is a field of the input, and equal inputs have equal
 //! plans on every replica of control.
 
 mod check;
+mod diff;
 mod input;
 mod plan;
 mod rehearse;
 mod report;
+mod simulate;
 
 pub use check::{Violation, check};
+pub use diff::{NodeChange, PlacementDiff, ShardChange, diff};
 pub use input::{
     DEAD_AFTER_MS_DEFAULT, KnownNode, MOVES_MAX_DEFAULT, MoveBudget, NodeReport, PlanInput, Presence, ShardStatus,
 };
 pub use plan::{Plan, plan};
 pub use rehearse::{ROUNDS_MAX, Rehearsal, rehearse};
 pub use report::{Action, Change, PlanReport, StepReport, Wait, Why};
+pub use simulate::{Loss, Simulation, simulate};
