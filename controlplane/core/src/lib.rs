@@ -5,6 +5,7 @@
 //! * [`check`]: whether a placement may follow another, whoever made it. It shares no code with the planner but the
 //!   meaning of the input.
 //! * [`diff`], [`rehearse`], [`simulate`]: what a plan changes, where it ends, and what a loss would do.
+//! * [`suggest`]: what would turn remote deliveries into local ones.
 //!
 //! Nothing here does I/O, reads a clock or draws randomness: time is a field of the input, and equal inputs have equal
 //! plans on every replica of control.
@@ -16,6 +17,7 @@ mod plan;
 mod rehearse;
 mod report;
 mod simulate;
+mod suggest;
 
 pub use check::{Violation, check};
 pub use diff::{NodeChange, PlacementDiff, ShardChange, diff};
@@ -26,3 +28,4 @@ pub use plan::{Plan, plan};
 pub use rehearse::{ROUNDS_MAX, Rehearsal, rehearse};
 pub use report::{Action, Change, PlanReport, StepReport, Wait, Why};
 pub use simulate::{Loss, Simulation, simulate};
+pub use suggest::{Suggestion, SuggestionBounds, Traffic, suggest};
