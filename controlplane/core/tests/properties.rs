@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use sluice_cluster::{
     Epoch, Home, KeyspaceId, Liveness, NodeId, NodePhase, Policies, Policy, Replicas, ShardKey, Spread, Weight,
 };
-use sluice_controlplane_core::{MoveBudget, NodeReport, PlanInput, ShardStatus, plan, rehearse};
+use sluice_controlplane_core::{Loss, MoveBudget, NodeReport, PlanInput, ShardStatus, plan, rehearse, simulate};
 use world::{World, in_region, key, keyspace, label, policy, replicas};
 
 /// What can happen between two plans.
@@ -241,6 +241,31 @@ proptest! {
             let others = takers(input, *key).iter().filter(|id| !replicas.voters().contains(id)).count();
             prop_assert!(is_stuck || others == 0 || !replicas.voters().iter().any(|id| sheds(id) || is_outside(id)), "{} {:?}", key, replicas);
         }
+    }
+
+    #[test]
+    fn a_simulated_loss_does_to_each_shard_what_the_loss_would_do(
+        events in prop::collection::vec(event(), 1..30),
+        lost in 1..=NODES_MAX,
+    ) {
+        let (mut world, mut policies) = start();
+        for event in &events {
+            happen(&mut world, &mut policies, event);
+        }
+        let foretold = simulate(&world.input, &Loss::Node(NodeId(lost)));
+        let before = world.input.clone();
+        if foretold.nodes.contains(&NodeId(lost)) {
+            world.silence(lost);
+        }
+        for (key, replicas) in before.parent.shards() {
+            let is_hit = foretold.nodes.iter().any(|id| replicas.voters().contains(id));
+            let (could, can) = (before.has_quorum(replicas), world.input.has_quorum(replicas));
+            prop_assert_eq!(foretold.stop.contains(key), could && !can, "{}", key);
+            prop_assert_eq!(foretold.fail_over.contains(key), is_hit && can, "{}", key);
+        }
+        let after: BTreeSet<ShardKey> = foretold.repaired.union(&foretold.short).copied().collect();
+        prop_assert_eq!(&after, &foretold.fail_over);
+        prop_assert!(foretold.repaired.is_disjoint(&foretold.short));
     }
 
     #[test]
