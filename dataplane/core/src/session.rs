@@ -75,6 +75,10 @@ pub(crate) struct Durable {
     pub(crate) touched: bool,
     /// Numbers its QoS 2 exchanges as a publisher.
     pub(crate) next_exchange: u64,
+    /// How many stored messages it was sent.
+    pub(crate) sent: u64,
+    /// How many of them the progress on stable storage knows of.
+    pub(crate) sent_stored: u64,
     /// The highest sequence number that left the queue before one in front of it; 0 = none has since that one went.
     pub(crate) gap_seq: u64,
     /// Over: no client finds it, and only what it leaves to its shared groups is there.
@@ -121,6 +125,17 @@ pub(crate) struct Will {
     pub(crate) expiry_s: u32,
     /// When it is due, in monotonic ms; 0 while the connection lives.
     pub(crate) due_ms: u64,
+}
+
+/// Stored messages that may be sent before the store knows that they were. After a crash so many are sent again as
+/// duplicates: DUP says that a message may have been sent before [MQTT-3.3.1-1].
+pub(crate) const SENT_AHEAD_MAX: u64 = 1024;
+
+impl Durable {
+    /// Whether the next stored message must wait until it is stored that those before it were sent.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.sent - self.sent_stored >= SENT_AHEAD_MAX
+    }
 }
 
 impl Session {

@@ -184,3 +184,50 @@ fn bytes_may_come_one_at_a_time() {
     broker.publish(publisher, "t", QoS::AtLeastOnce, 1, b"x");
     assert_eq!(broker.read(subscriber), ["publish t x q1 #1"]);
 }
+
+#[test]
+fn what_was_sent_before_the_disk_knew_comes_again_as_a_duplicate() {
+    let mut broker = Broker::new(1, Settings::default());
+    let (subscriber, _) = broker.connect(&connect(Version::V5, "s", false));
+    broker.subscribe(subscriber, "t", QoS::AtLeastOnce);
+    broker.hang_up(subscriber);
+    let (publisher, _) = broker.connect(&connect(Version::V5, "p", true));
+    for n in 1..=3000u16 {
+        broker.publish(publisher, "t", QoS::AtLeastOnce, n, n.to_string().as_bytes());
+    }
+    broker.hold();
+    let subscriber = broker.begin_connect(&connect(Version::V5, "s", false));
+    broker.sync_at_once = false;
+    let mut sent = std::collections::BTreeSet::new();
+    loop {
+        let packets = broker.read(subscriber);
+        let published: Vec<&String> = packets.iter().filter(|words| words.starts_with("publish")).collect();
+        if published.is_empty() {
+            break;
+        }
+        for words in published {
+            let packet_id = words.split(' ').nth(4).and_then(|id| id.strip_prefix('#')).unwrap().parse().unwrap();
+            sent.insert(packet_id);
+            broker.packet(subscriber, |out, v| ack(out, v, packet_id));
+        }
+    }
+    assert!((200..3000).contains(&sent.len()), "{} were sent though no acknowledgement was stored", sent.len());
+    broker.crash();
+    broker.sync_at_once = true;
+    let (subscriber, present) = broker.connect(&connect(Version::V5, "s", false));
+    assert!(present);
+    let mut again = 0;
+    loop {
+        let packets = broker.read(subscriber);
+        if packets.is_empty() {
+            break;
+        }
+        for words in packets {
+            let packet_id: u16 = words.split(' ').nth(4).and_then(|id| id.strip_prefix('#')).unwrap().parse().unwrap();
+            assert!(!sent.contains(&packet_id) || words.ends_with("dup"), "{words}");
+            again += 1;
+            broker.packet(subscriber, |out, v| ack(out, v, packet_id));
+        }
+    }
+    assert_eq!(again, 3000);
+}

@@ -146,11 +146,6 @@ impl Outbound {
         self.queue.push_back(queued);
     }
 
-    /// Messages that wait or are unacknowledged.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.queue.len() + self.window.len()
-    }
-
     /// Takes the oldest from the queue.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;

@@ -198,6 +198,8 @@ impl Worker {
             dirty: false,
             touched: false,
             next_exchange: 1,
+            sent: 0,
+            sent_stored: 0,
             gap_seq: 0,
             ended: false,
         }))

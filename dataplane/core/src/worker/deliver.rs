@@ -165,6 +165,10 @@ impl Worker {
                 // Of a queue longer than there are packet ids: it is this one's turn when the other is settled.
                 break;
             }
+            let is_stored = matches!(front.body, Body::Stored(_));
+            if is_stored && session.durable.as_ref().is_some_and(|durable| durable.is_ahead()) {
+                break;
+            }
             let stored = match front.body {
                 Body::Stored(seq) => Some(seq),
                 Body::Memory(_) | Body::Sent => None,
@@ -273,6 +277,9 @@ impl Worker {
             self.stats.inflight += 1;
         }
         if record.is_some() {
+            if let Some(durable) = self.sessions.at(place).and_then(|s| s.durable.as_mut()) {
+                durable.sent += 1;
+            }
             self.note_progress(place);
         }
         self.note_sent(id, qos, sent, message.payload.len())

@@ -12,7 +12,7 @@ use crate::{
     peers::{Frame, workers_of},
     record::SessionUid,
     session::{
-        Durable, Session, Subscription,
+        Durable, SENT_AHEAD_MAX, Session, Subscription,
         outbound::{Awaits, Body, DUP, Inflight, Queued, RETAIN, expires_s},
         progress::{Progress, decode_identity, decode_will},
     },
@@ -70,6 +70,8 @@ impl Worker {
             dirty: false,
             touched: false,
             next_exchange: 1,
+            sent: 0,
+            sent_stored: 0,
             gap_seq: 0,
             ended: identity.ended,
         }));
@@ -133,7 +135,6 @@ impl Worker {
         let mut log = self.shards.get_mut(shard.index())?.take()?;
         let (sessions, by_uid, restoring) = (&mut self.sessions, &self.by_uid, &self.restoring);
         let (stats, subscriptions) = (&mut self.stats, &self.subscriptions);
-        let window = usize::from(self.settings.outbound_window_max);
         let restored = log.restore_block(first, value, &mut ops, |seq, record| {
             let mut pending = 0;
             let bytes = record.message.encoded_len() as u32;
@@ -148,7 +149,7 @@ impl Worker {
                     continue;
                 }
                 // What may have been sent, was: that it was sent is stored after it is sent.
-                let again = open || (session.was_attached() && session.outbound.outstanding() < window);
+                let again = open || may_have_been_sent(session);
                 pending += 1;
                 let group = if recipient.shared { group_of(session, record.message.topic, subscriptions) } else { 0 };
                 session.outbound.push(Queued {
@@ -212,6 +213,7 @@ impl Worker {
             let left_ms = end_wall_ms.saturating_sub(now.wall_ms);
             let mut due_ms = now.mono_ms + left_ms;
             durable.ends_ms = due_ms;
+            durable.sent = 0;
             if let Some(will) = &mut session.will {
                 let delay_s = will.delay_s.min(expiry_s);
                 let will_wall_ms = detached_wall_ms + u64::from(delay_s) * 1000;
@@ -263,6 +265,15 @@ impl Worker {
             self.timers.set(now.mono_ms + 1, Timer::Orphans);
         }
     }
+}
+
+/// Whether a session may have been sent one more message than the store knows of.
+fn may_have_been_sent(session: &mut Session) -> bool {
+    let was_attached = session.was_attached();
+    let Some(durable) = session.durable.as_mut().filter(|_| was_attached) else { return false };
+    let may = durable.sent < SENT_AHEAD_MAX;
+    durable.sent += u64::from(may);
+    may
 }
 
 /// The shared group through which a session got a message, plus 1; 0 when it is in none any more.
