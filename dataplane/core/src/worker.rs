@@ -69,7 +69,7 @@ pub struct Worker {
     by_uid: HashMap<SessionUid, u32, FixedState>,
     /// Persistent sessions of each principal, here and elsewhere.
     quotas: Quotas,
-    takeovers: HashMap<Arc<str>, Takeovers, FixedState>,
+    turbulence: HashMap<Arc<str>, Turbulence, FixedState>,
     subscriptions: Subscriptions,
     /// By shard number; `None` where the shard belongs to another worker.
     shards: Vec<Option<Shard>>,
@@ -111,10 +111,13 @@ pub struct Worker {
     stats: Stats,
 }
 
-/// How often a client id was taken over lately.
-struct Takeovers {
+/// How often a client id came and went lately.
+#[derive(Default)]
+struct Turbulence {
+    /// The minute that the counts are of.
     minute: u64,
-    count: u32,
+    takeovers: u32,
+    wills: u32,
     /// No CONNECT is taken before this, in monotonic ms.
     held_until_ms: u64,
 }
@@ -155,7 +158,7 @@ impl Worker {
             by_client: HashMap::with_hasher(hash()),
             by_uid: HashMap::with_hasher(hash()),
             quotas: Quotas::with_seed(seed),
-            takeovers: HashMap::with_hasher(hash()),
+            turbulence: HashMap::with_hasher(hash()),
             subscriptions: Subscriptions::new(rng.next()),
             shards: (0..settings.shards).map(own).collect(),
             retained: Retained::with_seed(rng.next()),

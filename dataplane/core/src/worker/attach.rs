@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluice_dataplane_access::Principal;
 use sluice_mqtt::{ConnAck, QoS, ReasonCode, Version, encode};
 
-use super::{Takeovers, Worker, dispatch::Flow};
+use super::{Turbulence, Worker, dispatch::Flow};
 use crate::{
     ConnId, Event, Key, Now, Op, Output,
     connection::{
@@ -120,32 +120,46 @@ impl Worker {
         self.stats.takeovers += 1;
         let (client_id, new_peer) = self.name_of(id);
         let client_id = self.sessions.peek(session).map_or(client_id, |s| Arc::clone(s.client_id()));
-        let minute = now.mono_ms / 60_000;
-        let fresh = Takeovers { minute, count: 0, held_until_ms: 0 };
-        let takeovers = self.takeovers.entry(Arc::clone(&client_id)).or_insert(fresh);
-        if takeovers.minute != minute {
-            takeovers.minute = minute;
-            takeovers.count = 0;
-        }
-        takeovers.count += 1;
         let limit = self.settings.takeovers_per_minute_max;
-        if limit > 0 && takeovers.count >= limit {
-            takeovers.count = 0;
-            takeovers.held_until_ms = now.mono_ms + HOLD_MS;
+        let turbulence = self.turbulence_of(now, &client_id);
+        turbulence.takeovers += 1;
+        if limit > 0 && turbulence.takeovers >= limit {
+            turbulence.takeovers = 0;
+            turbulence.held_until_ms = now.mono_ms + HOLD_MS;
             let old_peer = self.conns.peek(old).and_then(|conn| conn.opened.peer);
             self.outputs.push_back(Output::Log(Event::Flapping { client_id, old: old_peer, new: new_peer }));
         }
     }
 
-    /// Whether a client id went back and forth too often and must wait (BAD_INPUT X1).
-    pub(super) fn is_held(&self, now: Now, client_id: &str) -> bool {
-        self.takeovers.get(client_id).is_some_and(|t| now.mono_ms < t.held_until_ms)
+    /// A client's will was published: one that leaves wills all the time is held off (BAD_INPUT W7).
+    pub(super) fn note_will(&mut self, now: Now, client_id: &Arc<str>) {
+        let limit = self.settings.wills_per_minute_max;
+        let turbulence = self.turbulence_of(now, client_id);
+        turbulence.wills += 1;
+        if limit > 0 && turbulence.wills >= limit {
+            turbulence.wills = 0;
+            turbulence.held_until_ms = now.mono_ms + HOLD_MS;
+        }
     }
 
-    /// Forgets takeovers of past minutes.
-    pub(super) fn forget_old_takeovers(&mut self, now: Now) {
+    fn turbulence_of(&mut self, now: Now, client_id: &Arc<str>) -> &mut Turbulence {
         let minute = now.mono_ms / 60_000;
-        self.takeovers.retain(|_, t| t.minute == minute || now.mono_ms < t.held_until_ms);
+        let turbulence = self.turbulence.entry(Arc::clone(client_id)).or_default();
+        if turbulence.minute != minute {
+            *turbulence = Turbulence { minute, held_until_ms: turbulence.held_until_ms, ..Turbulence::default() };
+        }
+        turbulence
+    }
+
+    /// Whether a client id came and went too often and must wait (BAD_INPUT X1, W7).
+    pub(super) fn is_held(&self, now: Now, client_id: &str) -> bool {
+        self.turbulence.get(client_id).is_some_and(|t| now.mono_ms < t.held_until_ms)
+    }
+
+    /// Forgets what happened in past minutes.
+    pub(super) fn forget_old_turbulence(&mut self, now: Now) {
+        let minute = now.mono_ms / 60_000;
+        self.turbulence.retain(|_, t| t.minute == minute || now.mono_ms < t.held_until_ms);
     }
 
     fn create_session(

@@ -113,7 +113,7 @@ impl Worker {
         if self.housekeeping.rounds.is_multiple_of(ROUNDS_AN_HOUR) {
             self.forget_old_publishers(now);
         }
-        self.forget_old_takeovers(now);
+        self.forget_old_turbulence(now);
         self.watch_memory(now);
         self.send_away_due(now);
         let pace_ms = match (self.housekeeping.leaving.is_empty(), self.housekeeping.shedding) {

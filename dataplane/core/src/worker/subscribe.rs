@@ -105,7 +105,9 @@ impl Worker {
         if found.is_err() && session.subscriptions.len() >= self.settings.subscriptions_max {
             return Err(ReasonCode::QuotaExceeded);
         }
-        if session.is_persistent() && !self.may_store() {
+        let is_full = found.is_err() && self.is_group_full(&parsed);
+        let session = self.sessions.peek(place).ok_or(ReasonCode::UnspecifiedError)?;
+        if is_full || (session.is_persistent() && !self.may_store()) {
             return Err(ReasonCode::QuotaExceeded);
         }
         let options = SubscribeOptions::new(
@@ -130,6 +132,15 @@ impl Worker {
             after: None,
         });
         Ok((ReasonCode::granted(qos), fetch))
+    }
+
+    /// Whether a shared group has as many members as it may (BAD_INPUT H2).
+    fn is_group_full(&mut self, parsed: &ParsedFilter) -> bool {
+        let id = parsed.group.as_deref().and_then(|name| self.subscriptions.find_group(name, &parsed.filter));
+        let Some(group) = id.and_then(|id| self.subscriptions.group(id)) else { return false };
+        let elsewhere = group.count_elsewhere();
+        let members = group.members.len() + (elsewhere.connected + elsewhere.waiting) as usize;
+        members >= self.settings.group_members_max
     }
 
     fn is_bridge(&self, place: u32) -> bool {

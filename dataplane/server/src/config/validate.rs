@@ -207,6 +207,7 @@ impl Found {
         self.within(at.key("topic_length_max"), mqtt.topic_length_max.into(), 1..=65_535);
         self.within(at.key("topic_levels_max"), mqtt.topic_levels_max.into(), 1..=1_024);
         self.within(at.key("filters_per_packet_max"), mqtt.filters_per_packet_max.into(), 1..=100_000);
+        self.within(at.key("shared").key("members_max"), mqtt.shared.members_max.into(), 1..=1_000_000);
         self.within(at.key("inbox").key("messages_max"), mqtt.inbox.messages_max.into(), 1..=100_000_000);
         self.within(at.key("inbox").key("bytes_max"), mqtt.inbox.bytes_max.0, 1..=1 << 40);
         let seconds = "is longer than MQTT can say";

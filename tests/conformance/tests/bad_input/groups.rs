@@ -1,6 +1,8 @@
 //! H1 to H4: shared subscriptions.
 
-use sluice_tests_conformance::{Client, Incoming, Server, Version, connect, eventually, fresh, node, puback, publish};
+use sluice_tests_conformance::{
+    Client, Incoming, Server, Version, connect, eventually, fresh, node, puback, publish, subscribe,
+};
 
 fn member(filter: &str) -> Client {
     let mut client = Server::shared().client(connect(fresh("c")).receive_maximum(10));
@@ -71,6 +73,22 @@ fn h2_joining_and_leaving_all_the_time_loses_nothing() {
     texts.sort();
     texts.dedup();
     assert_eq!(texts.len(), 100);
+}
+
+#[test]
+fn h2_a_group_has_as_many_members_as_it_may() {
+    let server = node().section("mqtt: {shared: {members_max: 3}}").start_plain();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connected(Version::V5)).collect();
+    let mut last = clients.pop().expect("a client");
+    for client in &mut clients {
+        client.subscribe("$share/g/t", 1);
+    }
+    last.send(subscribe(7).filter("$share/g/t", 1)).expect_suback(7, &[0x97]);
+    // Another group has room, and so has this one once somebody left it; who is in it may subscribe again.
+    last.subscribe("$share/h/t", 1);
+    clients[0].subscribe("$share/g/t", 0);
+    clients[0].unsubscribe("$share/g/t");
+    last.subscribe("$share/g/t", 1);
 }
 
 #[test]

@@ -139,3 +139,20 @@ fn w7_a_flood_of_wills_comes_once_each_and_disturbs_nobody() {
     sleep(Duration::from_millis(50));
     watcher.expect_nothing();
 }
+
+#[test]
+fn w7_a_client_that_leaves_wills_all_the_time_is_held_off() {
+    let server = node().section("limits: {wills_per_minute: 5}").start_plain();
+    let _others = server.bystander();
+    let (topic, name) = (fresh("will/"), fresh("c"));
+    let mut watcher = watcher(&server, &topic);
+    for n in 0..5 {
+        server.client(connect(&name).will(will(&topic, n.to_string()).qos(1))).vanish();
+        watcher.expect_message(&topic, n.to_string());
+    }
+    let mut client = server.open();
+    client.send(connect(&name).will(will(&topic, "one too many"))).expect_refused(&[0x9F]);
+    watcher.expect_nothing();
+    // It is this client that waits.
+    let _ = server.client(connect(fresh("c")).will(will(&topic, "of another")));
+}
