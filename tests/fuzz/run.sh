@@ -36,14 +36,15 @@ trap 'rm -rf "$results"; kill 0' EXIT INT TERM
 fuzz() {
     local target=$1 grown=$cache/fuzz/$1 log=$results/$1 status=0
     mkdir -p "$grown"
-    cargo +nightly fuzz run --fuzz-dir . --release --sanitizer none "$target" "$grown" "$here/corpus/$target" -- \
+    RUST_BACKTRACE=0 cargo +nightly fuzz run --fuzz-dir . --release --sanitizer none "$target" "$grown" "$here/corpus/$target" -- \
         -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=4096 -print_final_stats=1 >"$log" 2>&1 || status=$?
     if [ $status -eq 0 ]; then
         printf '%-16s %12s runs in %s s, nothing found\n' "$target" \
             "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$seconds"
     else
         printf '%-16s FOUND SOMETHING\n' "$target"
-        tail -n 40 "$log"
+        grep -E -A 3 'panicked at|SUMMARY|^ERROR' "$log" || tail -n 40 "$log"
+        grep -o 'artifacts/[^ ]*' "$log" | sort -u | sed "s#^#$here/libfuzzer/#"
     fi
     return $status
 }
