@@ -22,6 +22,8 @@ pub(crate) enum Frame<'a> {
     Publish {
         /// Answer with `Done`; 0 = no answer wanted.
         ticket: u64,
+        /// Whether it was routed before, so that only those who store it, and know it then, may get it.
+        again: bool,
         /// The message.
         message: &'a [u8],
     },
@@ -117,7 +119,7 @@ impl<'a> Frame<'a> {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
         match *self {
-            Self::Publish { ticket, message } => put(out, 1, ticket, &[], message),
+            Self::Publish { ticket, again, message } => put(out, 1, ticket, &[u8::from(again)], message),
             Self::Retain { ticket, message } => put(out, 2, ticket, &[], message),
             Self::Shared { ticket, bounced, group, filter, message } => {
                 put(out, 3, ticket, &[u8::from(bounced)], b"");
@@ -161,7 +163,10 @@ impl<'a> Frame<'a> {
         let kind = body.u8()?;
         let ticket = body.u64()?;
         let frame = match kind {
-            1 => Self::Publish { ticket, message: body.bytes },
+            1 => {
+                let again = body.u8()? != 0;
+                Self::Publish { ticket, again, message: body.bytes }
+            }
             2 => Self::Retain { ticket, message: body.bytes },
             3 => {
                 let bounced = body.u8()? != 0;
@@ -334,7 +339,7 @@ mod tests {
     #[test]
     fn frames_are_read_back_one_after_the_other() {
         let frames = [
-            Frame::Publish { ticket: 7, message: b"m" },
+            Frame::Publish { ticket: 7, again: true, message: b"m" },
             Frame::Retain { ticket: 0, message: b"" },
             Frame::Shared { ticket: 1, bounced: true, group: "g", filter: "a/#", message: b"xyz" },
             Frame::Interest { ticket: 2, interest: Interest { wanted: true, durable: false }, filter: "f" },

@@ -231,3 +231,33 @@ fn what_was_sent_before_the_disk_knew_comes_again_as_a_duplicate() {
     }
     assert_eq!(again, 3000);
 }
+
+#[test]
+fn what_is_routed_again_goes_only_to_those_who_know_whether_they_have_it() {
+    let mut routed_again = 0;
+    for n in 0..8 {
+        let mut broker = Broker::new(2, Settings::default());
+        let (stores, transient) = (format!("stores-{n}"), format!("transient-{n}"));
+        let (stores, _) = broker.connect(&connect(Version::V5, &stores, false));
+        let (transient, _) = broker.connect(&connect(Version::V5, &transient, true));
+        broker.subscribe(stores, "t", QoS::ExactlyOnce);
+        broker.subscribe(transient, "t", QoS::ExactlyOnce);
+        let (publisher, _) = broker.connect(&connect(Version::V5, "p", false));
+        // The disk is slow, so that the first PUBREC is never sent.
+        broker.sync_at_once = false;
+        broker.publish(publisher, "t", QoS::ExactlyOnce, 9, b"once");
+        broker.sync_all_but(stores);
+        broker.hang_up(publisher);
+        let publisher = broker.begin_connect(&connect(Version::V5, "p", false));
+        broker.sync_all_but(stores);
+        broker.publish_with(publisher, "t", QoS::ExactlyOnce, 9, b"once", false, true);
+        broker.sync_at_once = true;
+        broker.settle();
+        for subscriber in [stores, transient] {
+            let got = broker.read(subscriber);
+            assert_eq!(got.iter().filter(|words| words.starts_with("publish")).count(), 1, "{n}: {got:?}");
+        }
+        routed_again += usize::from(broker.read(publisher).iter().any(|words| words.starts_with("pubrec")));
+    }
+    assert!(routed_again > 0);
+}

@@ -228,7 +228,8 @@ impl Run {
             // Two that are both under way could arrive in either order.
             self.hang_up(at, false);
         }
-        self.clients[at].taken_over(&mut self.ledger);
+        // Its connection is taken over, and with that a transient session ends.
+        self.clients[at].lost(&mut self.ledger);
         if let Some(number) = self.fallen[at].take() {
             // A client that is back before a broker that starts has published its will may have spared it.
             self.ledger.messages[number].needed.clear();

@@ -37,7 +37,7 @@ impl Worker {
 
     fn on_frame(&mut self, now: Now, from: WorkerId, frame: Frame<'_>) {
         match frame {
-            Frame::Publish { ticket, message } => self.on_forwarded(now, from, ticket, message),
+            Frame::Publish { ticket, again, message } => self.on_forwarded(now, from, ticket, again, message),
             Frame::Shared { ticket, bounced, group, filter, message } => {
                 self.on_shared(now, from, ticket, bounced, (group, filter), message);
             }
@@ -69,11 +69,15 @@ impl Worker {
         }
     }
 
-    fn on_forwarded(&mut self, now: Now, from: WorkerId, ticket: u64, bytes: &[u8]) {
+    fn on_forwarded(&mut self, now: Now, from: WorkerId, ticket: u64, again: bool, bytes: &[u8]) {
         let Some(message) = MessageRef::decode(bytes) else { return };
         let mut routed = Routed::default();
         let matched = self.match_topic(message.topic);
-        self.route_here(now, &message, &matched, None, &mut routed);
+        if again {
+            self.route_here_again(now, &message, &matched, &mut routed);
+        } else {
+            self.route_here(now, &message, &matched, None, &mut routed);
+        }
         self.end_overflowing(now);
         self.answer(now, from, ticket, &routed);
     }
