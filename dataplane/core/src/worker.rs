@@ -21,6 +21,7 @@ mod restore;
 mod retain;
 mod retained_fetch;
 mod retained_load;
+mod review;
 mod route;
 mod shared_group;
 mod store;
@@ -108,6 +109,7 @@ pub struct Worker {
     draining: Option<Arc<str>>,
     rng: Rng,
     sampling: Sampling,
+    reviews: review::Reviews,
     stats: Stats,
 }
 
@@ -184,6 +186,7 @@ impl Worker {
             node_topics: node_stats::NodeTopics::default(),
             housekeeping: housekeeping::Housekeeping::default(),
             draining: None,
+            reviews: review::Reviews::default(),
             sampling: Sampling::new(seed),
             rng,
             stats,
@@ -261,6 +264,7 @@ impl Worker {
             Input::FromWorker { from, frames } => self.on_peer_frames(now, from, &frames),
             Input::Authenticated { conn, verdict } => self.on_verdict(now, conn, verdict),
             Input::Rules(rules) => self.on_rules(now, rules),
+            Input::CredentialsChanged(standing) => self.on_standing(now, standing),
             Input::NodeStats(stats) => self.publish_node_stats(now, &stats),
             Input::Drain { per_second, server_reference } => self.on_drain(now, per_second, server_reference),
         }
@@ -275,6 +279,7 @@ impl Worker {
                 Timer::Session { session, serial } => self.on_session_timer(now, session, serial),
                 Timer::Sweep => self.sweep(now),
                 Timer::Orphans => self.publish_orphaned_wills(now),
+                Timer::Review => self.review_some(now),
             }
         }
         self.continue_scans(now);

@@ -12,6 +12,7 @@ mod credentials;
 mod listeners;
 mod plan;
 mod pulse;
+mod standing;
 mod start;
 mod system;
 mod threads;

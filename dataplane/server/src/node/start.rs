@@ -17,7 +17,9 @@ use sluice_service::reload::Subjects;
 use super::{
     RunningNode,
     plan::Plan,
-    pulse, system,
+    pulse,
+    standing::StandingNews,
+    system,
     threads::{join, spawn},
 };
 use crate::{
@@ -56,8 +58,7 @@ impl Starting {
     pub(super) fn start(mut self, config: &NodeConfig) -> anyhow::Result<RunningNode> {
         let store = self.open_store(config)?;
         let authenticator = Arc::clone(self.plan.credentials.authenticator());
-        let auth =
-            AuthPool::start(AUTH_THREADS, &authenticator, &self.plan.allow_anonymous(), &self.workers, self.clock)?;
+        let auth = AuthPool::start(AUTH_THREADS, &authenticator, &self.plan.doors(), &self.workers, self.clock)?;
         let started = self.start_workers(&store, &auth).and_then(|()| self.start_greeters());
         match started {
             Ok(()) => self.finish(config, store),
@@ -151,8 +152,10 @@ impl Starting {
         let Self { plan, workers, greeters, threads, .. } = self;
         let mut subjects = Subjects::new();
         plan.access.watch(&mut subjects, &workers);
-        plan.credentials.watch(&mut subjects);
-        plan.listeners.watch(&mut subjects);
+        let tls = plan.listeners.by_listener();
+        let standing = StandingNews::new(Arc::clone(plan.credentials.authenticator()), tls, Arc::clone(&workers));
+        plan.credentials.watch(&mut subjects, &standing);
+        plan.listeners.watch(&mut subjects, &standing);
         let reloader = subjects.watch(RELOAD_INTERVAL)?;
         let (ticking, stopped) = mpsc::channel();
         let interval = Duration::from_millis(config.sys_interval.as_millis());

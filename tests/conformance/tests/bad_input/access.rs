@@ -1,7 +1,11 @@
 //! A: who may do what.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SigningKey as _};
 use sluice_tests_conformance::{
-    Client, Incoming, Server, Version, connect, eventually, fresh, node, node_file::write_private, outgoing::Connect,
+    Client, Incoming, Server, Version, connect, eventually, fresh, node,
+    node_file::{user_line, write_private},
+    outgoing::Connect,
     publish, subscribe, will,
 };
 
@@ -216,4 +220,89 @@ fn a13_a_check_that_cannot_be_made_is_a_refusal() {
     let mut nobody = server.open();
     nobody.send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
     let _ = server.client(user("alice", "secret", &fresh("c")));
+}
+
+/// Puts users in force: reads of the file are announced in the log.
+fn replace_users(server: &Server, lines: &[String]) {
+    write_private(&server.folder().join("users"), lines.join("\n").as_bytes());
+    server.reload();
+}
+
+#[test]
+fn i25_a_user_that_is_removed_loses_its_connections() {
+    let node = node().listener("bind: '127.0.0.1:0', auth: required");
+    let (alice, bob) = (user_line("alice", "secret"), user_line("bob", "hidden"));
+    let server = node.user_line(alice.clone()).user_line(bob.clone()).user("carol", "old").start_plain();
+    let mut clients: Vec<Client> = Version::ALL
+        .iter()
+        .map(|version| server.client(user("alice", "secret", &fresh("c")).version(*version)))
+        .collect();
+    let mut bob = (server.client(user("bob", "hidden", &fresh("c"))), bob);
+    let mut carol = server.client(user("carol", "old", &fresh("c")));
+    replace_users(&server, &[bob.1, user_line("carol", "new")]);
+    for client in &mut clients {
+        client.expect_thrown_out(&[0x87]);
+    }
+    carol.expect_disconnect(&[0x87]);
+    bob.0.ping();
+    // A broken file changes nothing for those who are there.
+    replace_users(&server, &["mallory".to_owned()]);
+    eventually("the log says why", || server.output().contains("the old state stays in force"));
+    bob.0.ping();
+    replace_users(&server, &[alice]);
+    bob.0.expect_disconnect(&[0x87]);
+    let _ = server.client(user("alice", "secret", &fresh("c")));
+}
+
+#[test]
+fn i25_the_groups_of_a_live_session_are_those_of_the_file() {
+    let rules = "rules:\n  - allow: all\n    groups: [staff]\n    topics: ['staff/#']\n  - allow: all\n    everyone: true\n    topics: [open]\n";
+    let line = |rest: &str| format!("{} {rest}", user_line("alice", "secret"));
+    let node = node().listener("bind: '127.0.0.1:0', auth: required").user_line(line("groups=staff")).rules(rules);
+    let server = node.start_plain();
+    let mut alice = server.client(user("alice", "secret", &fresh("c")));
+    alice.subscribe("staff/x", 1).publish("staff/x", "x", 1).expect_message("staff/x", "x");
+    replace_users(&server, &[line("groups=guests")]);
+    eventually("the group is gone", || try_publish(&mut alice, "staff/y") == 0x87);
+    alice.publish("open", "x", 1).expect_nothing();
+    replace_users(&server, &[line("superuser")]);
+    eventually("a superuser may", || try_publish(&mut alice, "anything") != 0x87);
+    replace_users(&server, &[line("")]);
+    eventually("a superuser no more", || try_publish(&mut alice, "anything") == 0x87);
+}
+
+#[test]
+fn i25_a_key_that_is_removed_ends_the_sessions_of_its_tokens() {
+    let (first, second) = (issuer_key(), issuer_key());
+    let server = node()
+        .listener("bind: '127.0.0.1:0', auth: required")
+        .step("jwt: {algorithms: [EdDSA], jwks_file: issuer.json}")
+        .file("issuer.json", key_set(&[("first", &first), ("second", &second)]))
+        .start_plain();
+    let client = |id: &str, key: &KeyPair| server.client(user("", &token(id, key), &fresh("c")));
+    let (mut old, mut kept) = (client("first", &first), client("second", &second));
+    write_private(&server.folder().join("issuer.json"), key_set(&[("second", &second)]).as_bytes());
+    server.reload();
+    old.expect_disconnect(&[0x87]);
+    kept.ping();
+}
+
+fn issuer_key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ED25519).expect("a key")
+}
+
+fn key_set(keys: &[(&str, &KeyPair)]) -> String {
+    let key = |(id, key): &(&str, &KeyPair)| {
+        let x = URL_SAFE_NO_PAD.encode(key.der_bytes());
+        format!(r#"{{"kty": "OKP", "crv": "Ed25519", "kid": "{id}", "x": "{x}"}}"#)
+    };
+    format!(r#"{{"keys": [{}]}}"#, keys.iter().map(key).collect::<Vec<_>>().join(", "))
+}
+
+fn token(id: &str, key: &KeyPair) -> String {
+    let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg": "EdDSA", "kid": "{id}"}}"#));
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"sub": "alice", "exp": 9999999999}"#);
+    let signed = format!("{header}.{claims}");
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).expect("a signature"));
+    format!("{signed}.{signature}")
 }
