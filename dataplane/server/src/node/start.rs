@@ -15,7 +15,7 @@ use sluice_dataplane_store::{self as store, Store};
 use sluice_service::reload::Subjects;
 
 use super::{
-    RunningNode,
+    OnDamage, RunningNode,
     plan::Plan,
     pulse,
     standing::StandingNews,
@@ -55,8 +55,8 @@ impl Starting {
     }
 
     /// Opens the store, restores what is in it, and serves.
-    pub(super) fn start(mut self, config: &NodeConfig) -> anyhow::Result<RunningNode> {
-        let store = self.open_store(config)?;
+    pub(super) fn start(mut self, config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<RunningNode> {
+        let store = self.open_store(config, on_damage)?;
         let authenticator = Arc::clone(self.plan.credentials.authenticator());
         let auth = AuthPool::start(AUTH_THREADS, &authenticator, &self.plan.doors(), &self.workers, self.clock)?;
         let started = self.start_workers(&store, &auth).and_then(|()| self.start_greeters());
@@ -70,13 +70,14 @@ impl Starting {
         }
     }
 
-    fn open_store(&self, config: &NodeConfig) -> anyhow::Result<Arc<Store>> {
+    fn open_store(&self, config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<Arc<Store>> {
         let options = store::Options {
             durability: match config.storage.durability {
                 Durability::Fsync => store::Durability::Fsync,
                 Durability::Async => store::Durability::Async,
             },
             shards: config.storage.shards,
+            accept_loss: on_damage == OnDamage::AcceptLoss,
             min_free: store::MinFree::Bytes(config.storage.reserve.0),
             ..store::Options::default()
         };

@@ -8,6 +8,7 @@ use sluice_tests_conformance::{
     connect, eventually, fresh, node,
     node_file::{user_line, write_private},
     publish,
+    server::run_to_end,
 };
 
 const OPEN: &str = "rules:\n  - allow: all\n    everyone: true\n    topics: ['#']\n";
@@ -172,4 +173,44 @@ fn f6_a_broken_file_at_reload_changes_nothing() {
     let _ = server.client(connect(fresh("c")).username("alice").password("secret"));
     let mut nobody: sluice_tests_conformance::Client = Server::open(&server);
     nobody.send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
+}
+
+/// Flips a bit in the middle of the largest log of a node's store.
+fn damage_the_log(folder: &std::path::Path) {
+    let files = fs::read_dir(folder.join("data/store")).expect("a store").map(|entry| entry.expect("an entry").path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let log = logs.max_by_key(|path| fs::metadata(path).expect("a log").len()).expect("a log");
+    let mut bytes = fs::read(&log).expect("a log");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).expect("a log");
+}
+
+#[test]
+fn f7_a_damaged_log_refuses_the_start_until_the_operator_accepts_the_loss() {
+    let server = node().start_plain();
+    let name = fresh("c");
+    let mut reader = server.client(connect(&name).persistent());
+    reader.subscribe("t", 1);
+    reader.leave();
+    let mut sender = server.connected(Version::V5);
+    for _ in 0..100 {
+        sender.publish("t", "x".repeat(1000), 1);
+    }
+    let folder = server.kill();
+    damage_the_log(folder.path());
+    for _ in 0..2 {
+        let (code, said) = run_to_end(folder.path());
+        assert!(code.is_some_and(|code| code != 0), "{said}");
+        assert!(said.contains("is damaged") && said.contains("--accept-loss"), "{said}");
+    }
+    let server = Server::node_with(folder, &["mqtt"], &["--accept-loss"]);
+    assert!(server.output().contains("is lost"), "{}", server.output());
+    let mut reader = server.client(connect(&name).persistent());
+    assert!(reader.connack().session_present);
+    assert!((1..100).contains(&reader.drain().len()));
+    reader.leave();
+    // The loss was accepted once; the flag is of no more use.
+    let server = Server::node(server.kill(), &["mqtt"]);
+    assert!(server.client(connect(&name).persistent()).connack().session_present);
 }
