@@ -7,6 +7,7 @@ mod exit;
 mod healthcheck;
 mod memory;
 mod password;
+mod policy;
 mod serve;
 mod version;
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     scram,
-    server::{Server, run_to_end},
+    server::{Server, run_command, run_to_end},
 };
 
 /// A node file under construction, in a folder of its own.
@@ -127,6 +127,16 @@ impl NodeFile {
     #[must_use]
     pub fn start_plain(self) -> Server {
         self.start(&["mqtt"])
+    }
+
+    /// What `sluice config check` says of the file, which must be good.
+    #[must_use]
+    pub fn checked(self) -> String {
+        self.write();
+        let file = self.folder.path().join("sluice.yaml").display().to_string();
+        let (code, output) = run_command(&["config", "check", &file]);
+        assert_eq!(code, Some(0), "the file must be good:\n{output}");
+        output
     }
 
     /// Tries to start the node, which must refuse. Returns what it said.

@@ -214,3 +214,56 @@ fn f7_a_damaged_log_refuses_the_start_until_the_operator_accepts_the_loss() {
     let server = Server::node(server.kill(), &["mqtt"]);
     assert!(server.client(connect(&name).persistent()).connack().session_present);
 }
+
+#[test]
+fn f3_checking_a_file_says_what_holds_at_each_listener() {
+    let node = node()
+        .listener("bind: '127.0.0.1:1883', auth: required, max_packet_size: 2KiB, connections_max: 7")
+        .listener("bind: '127.0.0.1:8083', name: web, protocol: ws, allow_anonymous: true")
+        .listener("bind: '127.0.0.1:1884', proxy_protocol: required, trusted_cidrs: [10.0.0.0/8]")
+        .user("alice", "secret")
+        .rules(OPEN);
+    let said = node.checked();
+    let (tcp, rest) = said.split_once("listener web").expect("two listeners");
+    let (web, proxied) = rest.split_once("listener tcp-1884").expect("three listeners");
+    for (part, says) in [
+        (
+            tcp,
+            &["listener tcp-1883", "credentials required, checked by password (", "packets up to 2KiB", "7 conn"][..],
+        ),
+        (tcp, &["encryption  none", "PROXY       off", "access.yaml"]),
+        (web, &["anonymous let in; credentials that are shown are checked by password (", "WebSocket", "/mqtt"]),
+        (proxied, &["PROXY       required, believed from 10.0.0.0/8", "credentials required"]),
+    ] {
+        for says in says {
+            assert!(part.contains(says), "{says}: {said}");
+        }
+    }
+}
+
+#[test]
+fn f3_checking_a_file_says_whose_certificates_count() {
+    let (authority, devices) = (Authority::new("servers"), Authority::new("devices"));
+    let identity = authority.server();
+    let certificates = "certificates: [{cert: server.crt, key: server.key}]";
+    let said = node()
+        .listener(&format!(
+            "bind: '127.0.0.1:8883', identity_as_username: true, \
+             tls: {{{certificates}, client_auth: required, ca: devices.pem, crl: devices.crl}}"
+        ))
+        .listener(&format!("bind: '127.0.0.1:8884', tls: {{{certificates}}}"))
+        .step("certificate: {identity: dns}")
+        .user("alice", "secret")
+        .file("server.crt", &identity.certificate_pem)
+        .file("server.key", &identity.key_pem)
+        .file("devices.pem", devices.pem())
+        .file("devices.crl", devices.revocation_list(&[]))
+        .checked();
+    let (first, second) = said.split_once("listener tls-8884").expect("two listeners");
+    for says in ["client certificates required", "devices.pem", "devices.crl", "the DNS name of the client certificate"]
+    {
+        assert!(first.contains(says), "{says}: {said}");
+    }
+    assert!(second.contains("not asked for certificates") && !second.contains("certificate (DNS"), "{said}");
+    assert!(second.contains("checked by password ("), "{said}");
+}
