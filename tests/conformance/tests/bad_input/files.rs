@@ -187,7 +187,7 @@ fn damage_the_log(folder: &std::path::Path) {
 }
 
 #[test]
-fn f7_a_damaged_log_refuses_the_start_until_the_operator_accepts_the_loss() {
+fn f6_a_damaged_log_refuses_the_start_until_the_operator_accepts_the_loss() {
     let server = node().start_plain();
     let name = fresh("c");
     let mut reader = server.client(connect(&name).persistent());
