@@ -12,6 +12,7 @@ mod deliver;
 mod detach;
 mod dispatch;
 mod ended;
+mod explain;
 mod housekeeping;
 mod node_stats;
 mod peer_frames;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluice_mqtt::{Disconnect, ReasonCode, Version, encode};
+use sluice_mqtt::{Disconnect, ReasonCode, Version};
 
 use super::{Worker, attach::protocol_index};
 use crate::{
@@ -252,7 +252,7 @@ impl Worker {
                 if reference.is_some() { ReasonCode::UseAnotherServer } else { ReasonCode::ServerShuttingDown };
             let mut disconnect = Disconnect::new(reason);
             disconnect.properties.server_reference = reference.as_deref();
-            self.write(id, |out, version| encode::disconnect(out, version, &disconnect));
+            self.write_disconnect(id, &disconnect, None);
         }
         self.abort(now, id, Closed::ShuttingDown);
     }

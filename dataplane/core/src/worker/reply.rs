@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use sluice_mqtt::{Ack, ReasonCode, SubAck, UnsubAck, Version, encode};
+use sluice_mqtt::{Ack, ReasonCode, Version, encode};
 
 use super::{Worker, deliver::session_of};
 use crate::{
@@ -73,11 +73,11 @@ impl Worker {
             }
             Reply::ConnAck => self.finish_attaching(now, id),
             Reply::PubAck(packet_id, reason) => {
-                self.write(id, |out, version| encode::puback(out, version, &ack(packet_id, reason)));
+                self.write_ack(id, ack(packet_id, reason), encode::puback);
             }
             Reply::PubRec(packet_id, reason) => {
                 self.note_routed(id, *packet_id, *reason);
-                self.write(id, |out, version| encode::pubrec(out, version, &ack(packet_id, reason)));
+                self.write_ack(id, ack(packet_id, reason), encode::pubrec);
             }
             Reply::PubRel(packet_id, reason) => {
                 self.write(id, |out, version| encode::pubrel(out, version, &ack(packet_id, reason)));
@@ -86,14 +86,14 @@ impl Worker {
                 self.write(id, |out, version| encode::pubcomp(out, version, &ack(packet_id, reason)));
             }
             Reply::SubAck(packet_id, reasons) => {
-                self.write(id, |out, version| encode::suback(out, version, &SubAck::new(*packet_id, reasons)));
+                self.write_suback(id, *packet_id, reasons);
                 self.pump_fetches(now, id);
                 let place = session_of(self.conns.peek(id));
                 let groups = place.map(|place| self.groups_waiting_for(place)).unwrap_or_default();
                 self.hand_over_waiting(now, &groups);
             }
             Reply::UnsubAck(packet_id, reasons) => {
-                self.write(id, |out, version| encode::unsuback(out, version, &UnsubAck::new(*packet_id, reasons)));
+                self.write_unsuback(id, *packet_id, reasons);
             }
         }
     }

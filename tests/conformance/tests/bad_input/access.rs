@@ -6,6 +6,7 @@ use sluice_tests_conformance::{
     Client, Incoming, Server, Version, connect, eventually, fresh, node,
     node_file::{user_line, write_private},
     outgoing::Connect,
+    property::{id, number},
     publish, subscribe, will,
 };
 
@@ -229,7 +230,7 @@ fn replace_users(server: &Server, lines: &[String]) {
 }
 
 #[test]
-fn i25_a_user_that_is_removed_loses_its_connections() {
+fn a8_a_user_that_is_removed_loses_its_connections() {
     let node = node().listener("bind: '127.0.0.1:0', auth: required");
     let (alice, bob) = (user_line("alice", "secret"), user_line("bob", "hidden"));
     let server = node.user_line(alice.clone()).user_line(bob.clone()).user("carol", "old").start_plain();
@@ -255,7 +256,7 @@ fn i25_a_user_that_is_removed_loses_its_connections() {
 }
 
 #[test]
-fn i25_the_groups_of_a_live_session_are_those_of_the_file() {
+fn a8_the_groups_of_a_live_session_are_those_of_the_file() {
     let rules = "rules:\n  - allow: all\n    groups: [staff]\n    topics: ['staff/#']\n  - allow: all\n    everyone: true\n    topics: [open]\n";
     let line = |rest: &str| format!("{} {rest}", user_line("alice", "secret"));
     let node = node().listener("bind: '127.0.0.1:0', auth: required").user_line(line("groups=staff")).rules(rules);
@@ -272,7 +273,7 @@ fn i25_the_groups_of_a_live_session_are_those_of_the_file() {
 }
 
 #[test]
-fn i25_a_key_that_is_removed_ends_the_sessions_of_its_tokens() {
+fn a8_a_key_that_is_removed_ends_the_sessions_of_its_tokens() {
     let (first, second) = (issuer_key(), issuer_key());
     let server = node()
         .listener("bind: '127.0.0.1:0', auth: required")
@@ -305,4 +306,56 @@ fn token(id: &str, key: &KeyPair) -> String {
     let signed = format!("{header}.{claims}");
     let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).expect("a signature"));
     format!("{signed}.{signature}")
+}
+
+#[test]
+fn a12_a_refusal_says_why_in_words_where_the_client_wants_to_hear_them() {
+    let server = node().rules(&rules_without("secret/#")).start_plain();
+    let problem = |wanted: u32| server.client(connect(fresh("c")).with(number(id::REQUEST_PROBLEM, wanted)));
+    for (mut client, told) in [(problem(1), true), (server.connected(Version::V5), true), (problem(0), false)] {
+        client.send(publish("secret/x", "x").qos(1, 1));
+        let why = client.expect_puback(1).properties.text(id::REASON_STRING);
+        assert_eq!(why.as_deref().is_some_and(|why| why.contains("publish") && why.contains("access rules")), told);
+        client.send(publish("secret/x", "x").qos(2, 2));
+        assert_eq!(client.expect_pubrec(2).properties.has(id::REASON_STRING), told);
+        client.send(subscribe(3).filter("other", 0).filter("secret/#", 0));
+        let why = client.expect_suback(3, &[0, 0x87]).properties.text(id::REASON_STRING);
+        assert_eq!(why.as_deref().is_some_and(|why| why.contains("subscribe")), told);
+        client.send(sluice_tests_conformance::unsubscribe(4).topic("a/#/b"));
+        assert_eq!(client.expect_unsuback(4, &[0x8F]).properties.has(id::REASON_STRING), told);
+        client.send(publish("open", "x").qos(1, 5));
+        assert!(!client.expect_puback(5).properties.has(id::REASON_STRING), "nothing was refused");
+        client.send(connect(fresh("c")));
+        assert!(client.expect_disconnect(&[0x82]).properties.has(id::REASON_STRING));
+    }
+}
+
+#[test]
+fn a12_no_words_make_a_packet_too_large_for_its_client() {
+    let server = node().rules(&rules_without("secret/#")).start_plain();
+    let small = |size: u32| connect(fresh("c")).with(number(id::MAXIMUM_PACKET_SIZE, size));
+    for (size, told) in [(64, false), (1000, true)] {
+        let mut client = server.client(small(size));
+        client.send(publish("secret/x", "x").qos(1, 1));
+        assert_eq!(client.expect_puback(1).properties.has(id::REASON_STRING), told);
+        client.send(subscribe(3).filter("secret/#", 0));
+        assert_eq!(client.expect_suback(3, &[0x87]).properties.has(id::REASON_STRING), told);
+        let mut client = server.open();
+        let refused = small(size).will(will("$SYS/x", "x"));
+        let connack = client.send(refused).expect_refused(&[0x90, 0x87]);
+        assert_eq!(connack.properties.has(id::REASON_STRING), told);
+    }
+}
+
+#[test]
+fn c17_a_refused_connect_says_the_same_of_unknown_users_and_wrong_passwords() {
+    let server = node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret").start_plain();
+    let why = |connect: Connect| {
+        let connack = server.open().send(connect).expect_refused(&[0x86, 0x87]);
+        connack.properties.text(id::REASON_STRING).expect("words")
+    };
+    let wrong = why(user("alice", "wrong", &fresh("c")));
+    assert!(wrong.contains("password"), "{wrong}");
+    assert_eq!(wrong, why(user("nobody", "wrong", &fresh("c"))));
+    assert!(why(connect(fresh("c"))).contains("credentials"));
 }

@@ -3,7 +3,8 @@
 use std::{thread::sleep, time::Duration};
 
 use sluice_tests_conformance::{
-    Outgoing as _, Server, Version, connect, fresh, packet, pingreq, publish, subscribe, wire::put_bytes,
+    Outgoing as _, Server, Version, connect, eventually, fresh, id, node, packet, pingreq, publish, subscribe,
+    wire::put_bytes,
 };
 
 use crate::impatient;
@@ -200,4 +201,21 @@ fn p5_a_will_that_runs_past_the_end_is_malformed() {
         let mut client = Server::shared().open();
         client.send(packet(0x10, &body)).expect_refused_or_closed(&[0x81]);
     }
+}
+
+#[test]
+fn p13_what_is_too_large_is_named_to_the_client_and_in_the_log_with_the_key_to_raise() {
+    let server = node().section("mqtt: {max_packet_size: 4KiB}").start_plain();
+    let name = fresh("c");
+    let mut client = server.client(connect(&name));
+    client.send(publish("far/too/much", "x".repeat(5000)));
+    let why = client.expect_disconnect(&[0x95]).properties.text(id::REASON_STRING).expect("words");
+    assert!(why.contains("4096") && why.contains("mqtt.max_packet_size"), "{why}");
+    eventually("the log says so too", || {
+        let log = server.output();
+        let mut lines = log.lines().filter(|line| line.contains("packet larger than allowed"));
+        lines.any(|line| {
+            [name.as_str(), "far/too/much", "mqtt.max_packet_size", "4096"].iter().all(|it| line.contains(it))
+        })
+    });
 }
