@@ -5,8 +5,10 @@
 
 mod broker;
 
-use broker::{Broker, Client, connect};
-use sluice_dataplane_core::{Key, Settings};
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Client, connect, put_publish};
+use sluice_dataplane_core::{Key, Settings, settings::Overflow};
 use sluice_mqtt::{Ack, QoS, ReasonCode, Version, encode};
 
 const GROUP: &str = "$share/g/t";
@@ -244,4 +246,102 @@ fn a_crash_while_an_ended_session_is_passed_on_loses_nothing() {
             assert_eq!(got, (1..=5).collect::<Vec<_>>(), "{workers} workers, {other}");
         }
     }
+}
+
+/// What one member completed stays completed when the process dies, also when the member it was taken from holds older
+/// messages of its own.
+#[test]
+fn what_another_member_completed_does_not_come_back_after_a_crash() {
+    for workers in [1, 2, 3] {
+        for other in ["other-1", "other-2", "other-3"] {
+            let mut broker = Broker::new(workers, Settings::default());
+            let (away, _) = broker.connect(&connect(Version::V5, "away", false));
+            broker.subscribe(away, "own", QoS::ExactlyOnce);
+            broker.subscribe(away, GROUP, QoS::ExactlyOnce);
+            broker.hang_up(away);
+            let from = publisher(&mut broker, "publisher");
+            // In one turn, and so in one block of the store.
+            broker.packet(from, |out, version| {
+                for (packet_id, topic) in (1..).zip(["own", "t", "own", "t"]) {
+                    let payload = packet_id.to_string();
+                    put_publish(out, version, topic, QoS::ExactlyOnce, packet_id, payload.as_bytes(), false, false);
+                }
+            });
+            let (there, _) = broker.connect(&connect(Version::V5, other, false));
+            broker.subscribe(there, GROUP, QoS::ExactlyOnce);
+            assert_eq!(broker.read(there), ["publish t 2 q2 #1", "publish t 4 q2 #2"]);
+            for packet_id in [1, 2] {
+                let ack = Ack::new(packet_id, ReasonCode::Success);
+                broker.packet(there, |out, v| encode::pubrec(out, v, &ack));
+                broker.packet(there, |out, v| encode::pubcomp(out, v, &ack));
+            }
+            broker.crash();
+            let (away, _) = broker.connect(&connect(Version::V5, "away", false));
+            let came: Vec<String> = broker.read(away).iter().map(|words| words[..13].to_owned()).collect();
+            assert_eq!(came, ["publish own 1", "publish own 3"], "{workers} workers, {other}");
+            let (there, _) = broker.connect(&connect(Version::V5, other, false));
+            assert_eq!(broker.read(there), [] as [&str; 0]);
+        }
+    }
+}
+
+/// A session holds two messages that were sent and four that were not.
+fn room_for_six(overflow: Overflow) -> Settings {
+    Settings { inbox_messages_max: 4, outbound_window_max: 2, inbox_overflow: overflow, ..Settings::default() }
+}
+
+const OVERFLOWS: [Overflow; 3] = [Overflow::EndSession, Overflow::DropNewest, Overflow::DropOldest];
+
+/// It had all that it can hold before the other came, whose queue takes the rest.
+#[test]
+fn a_member_whose_queue_is_full_takes_nothing_from_one_that_has_room() {
+    for overflow in OVERFLOWS {
+        let mut broker = Broker::new(1, room_for_six(overflow));
+        let full = member(&mut broker, "full", true);
+        let from = publisher(&mut broker, "publisher");
+        let publish_some = |broker: &mut Broker, numbers: std::ops::RangeInclusive<u16>| {
+            for n in numbers {
+                publish(broker, from, n);
+                broker.pass_ms(200);
+            }
+        };
+        publish_some(&mut broker, 1..=6);
+        let other = member(&mut broker, "other", true);
+        publish_some(&mut broker, 7..=12);
+        let mut got = take(&mut broker, full);
+        got.extend(take(&mut broker, other));
+        got.sort_unstable();
+        got.dedup();
+        assert_eq!(got, (1..=12).collect::<Vec<_>>(), "{overflow:?}");
+    }
+}
+
+/// How long `rounds` members take to come into a group of `members` others, be sent a message, and go.
+fn coming_and_going(members: usize, rounds: usize) -> Duration {
+    let mut broker = Broker::new(1, Settings { takeovers_per_minute_max: 0, ..Settings::default() });
+    for n in 0..members {
+        let name = format!("m{n}");
+        let away = member(&mut broker, &name, n % 2 == 0);
+        if n % 4 == 0 {
+            broker.hang_up(away);
+        }
+    }
+    let from = publisher(&mut broker, "publisher");
+    let one_comes_and_goes = |broker: &mut Broker, n: usize| {
+        let client = member(broker, "coming", n.is_multiple_of(2));
+        publish(broker, from, 1);
+        broker.hang_up(client);
+    };
+    one_comes_and_goes(&mut broker, 0);
+    let start = Instant::now();
+    (0..rounds).for_each(|n| one_comes_and_goes(&mut broker, n));
+    start.elapsed()
+}
+
+/// A cost that grew with the group would be twenty times as high in the second.
+#[test]
+fn coming_and_going_costs_no_more_in_a_group_of_many() {
+    let few = coming_and_going(1_000, 300).max(Duration::from_millis(1));
+    let many = coming_and_going(20_000, 300);
+    assert!(many < few * 6, "{few:?} among 1,000 members, {many:?} among 20,000");
 }
