@@ -417,11 +417,12 @@ fn a_version_3_publisher_is_not_told_that_a_refused_message_was_taken() {
     }
 }
 
-/// When a publisher loses its connection.
+/// What has not happened yet when a publisher loses its connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {
-    BeforeItReads,
-    BeforeTheDisk,
+    Unread,
+    Unstored,
+    Unanswered,
 }
 
 /// A persistent publisher is refused a retained message, perhaps by another worker, loses its connection, and sends the message
@@ -433,11 +434,14 @@ fn refused_unread(workers: u16, topic: &str, cut: Cut) {
         broker.publish_with(client, &format!("filler/{n}"), QoS::AtLeastOnce, 1, b"x", true, false);
     }
     let (publisher, _) = broker.connect(&connect(Version::V5, "p", false));
-    broker.sync_at_once = cut != Cut::BeforeTheDisk;
+    if cut == Cut::Unanswered {
+        broker.hold();
+    }
+    broker.sync_at_once = cut != Cut::Unstored;
     broker.publish_with(publisher, topic, QoS::ExactlyOnce, 9, b"x", true, false);
     broker.hang_up(publisher);
     broker.sync_at_once = true;
-    broker.settle();
+    broker.release();
     drop(broker.read(publisher));
     let (publisher, present) = broker.connect(&connect(Version::V5, "p", false));
     assert!(present);
@@ -451,8 +455,15 @@ fn refused_unread(workers: u16, topic: &str, cut: Cut) {
 
 #[test]
 fn a_refusal_that_was_not_read_is_no_success_after_coming_back() {
-    for cut in [Cut::BeforeItReads, Cut::BeforeTheDisk] {
+    for cut in [Cut::Unread, Cut::Unstored] {
         (0..20).for_each(|n| refused_unread(1, &format!("t/{n}"), cut));
+    }
+}
+
+#[test]
+fn a_refusal_of_another_worker_that_was_not_read_is_no_success_after_coming_back() {
+    for cut in [Cut::Unread, Cut::Unstored, Cut::Unanswered] {
+        (0..20).for_each(|n| refused_unread(2, &format!("t/{n}"), cut));
     }
 }
 
