@@ -146,6 +146,22 @@ fn c10_keep_alive_of_nothing_or_of_hours_is_bounded() {
 }
 
 #[test]
+fn c10_old_clients_are_held_to_the_longest_keep_alive() {
+    let server = node().section("mqtt: {max_keepalive: 2s}").start_plain();
+    for version in crate::OLD {
+        for seconds in [0, 3, 65_535] {
+            let mut silent = server.client(connect(fresh("c")).version(version).keep_alive(seconds));
+            silent.expect_closed();
+            let mut lively = server.client(connect(fresh("c")).version(version).keep_alive(seconds));
+            for _ in 0..5 {
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                lively.ping();
+            }
+        }
+    }
+}
+
+#[test]
 fn c11_an_endless_session_expiry_is_capped() {
     let client = Server::shared().client(connect(fresh("c")).expiry(0xFFFF_FFFF));
     let told = client.connack().properties.number(id::SESSION_EXPIRY);
