@@ -117,6 +117,40 @@ fn h3_what_a_member_that_died_had_not_acknowledged_goes_to_another() {
 }
 
 #[test]
+fn h3_what_a_persistent_member_leaves_goes_to_another_when_its_session_ends() {
+    let topic = fresh("t/");
+    let filter = format!("$share/{}/{topic}", fresh("g"));
+    for version in [Version::V311, Version::V5] {
+        let mut heir = member(&filter);
+        let name = fresh("c");
+        let mut dying = Server::shared().client(connect(&name).version(version).persistent());
+        dying.subscribe(&filter, 1);
+        heir.unsubscribe(&filter);
+        let mut sender = Server::shared().connected(Version::V5);
+        for n in 0..100 {
+            sender.publish(&topic, n.to_string(), 1);
+        }
+        assert_eq!(dying.drain().len(), 100);
+        dying.vanish();
+        heir.subscribe(&filter, 1).expect_nothing();
+        // A fresh start under its name ends the session.
+        let fresh_start = Server::shared().client(connect(&name).version(version));
+        let mut numbers: Vec<u32> = (0..100)
+            .map(|_| {
+                let message = heir.expect_publish();
+                heir.send(puback(message.packet_id));
+                message.text().parse().expect("a number")
+            })
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>(), "{version:?}");
+        heir.expect_nothing();
+        heir.leave();
+        fresh_start.leave();
+    }
+}
+
+#[test]
 fn h4_plain_and_shared_subscriptions_are_independent() {
     let topic = fresh("t/");
     let filter = format!("$share/{}/{topic}", fresh("g"));
