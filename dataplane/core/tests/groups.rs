@@ -316,6 +316,56 @@ fn a_member_whose_queue_is_full_takes_nothing_from_one_that_has_room() {
     }
 }
 
+/// The one that is connected comes first, but not with what its queue cannot hold.
+#[test]
+fn a_member_whose_queue_is_full_takes_nothing_from_one_that_is_away_and_has_room() {
+    for overflow in OVERFLOWS {
+        let mut broker = Broker::new(1, room_for_six(overflow));
+        let full = member(&mut broker, "full", true);
+        let away = member(&mut broker, "away", true);
+        broker.hang_up(away);
+        let from = publisher(&mut broker, "publisher");
+        for n in 1..=9 {
+            publish(&mut broker, from, n);
+            broker.pass_ms(200);
+        }
+        let (back, _) = broker.connect(&connect(Version::V5, "away", false));
+        let mut got = take(&mut broker, full);
+        got.extend(take(&mut broker, back));
+        got.sort_unstable();
+        got.dedup();
+        assert_eq!(got, (1..=9).collect::<Vec<_>>(), "{overflow:?}");
+    }
+}
+
+/// One member acknowledges all it gets, the other nothing until its queue has been full for a while.
+fn one_member_is_full(workers: u16, working: &str, overflow: Overflow) {
+    let mut broker = Broker::new(workers, room_for_six(overflow));
+    let full = member(&mut broker, "full", true);
+    let other = member(&mut broker, working, true);
+    let from = publisher(&mut broker, "publisher");
+    let mut got = Vec::new();
+    for n in 1..=40 {
+        publish(&mut broker, from, n);
+        broker.pass_ms(200);
+        got.extend(take(&mut broker, other));
+    }
+    got.extend(take(&mut broker, full));
+    got.extend(take(&mut broker, other));
+    got.sort_unstable();
+    got.dedup();
+    assert_eq!(got, (1..=40).collect::<Vec<_>>(), "{workers} workers, {working}, {overflow:?}");
+}
+
+#[test]
+fn a_member_whose_queue_is_full_takes_nothing_from_one_that_has_room_on_another_worker() {
+    for workers in [2, 3] {
+        for working in ["w-1", "w-2", "w-3"] {
+            OVERFLOWS.into_iter().for_each(|overflow| one_member_is_full(workers, working, overflow));
+        }
+    }
+}
+
 /// How long `rounds` members take to come into a group of `members` others, be sent a message, and go.
 fn coming_and_going(members: usize, rounds: usize) -> Duration {
     let mut broker = Broker::new(1, Settings { takeovers_per_minute_max: 0, ..Settings::default() });
