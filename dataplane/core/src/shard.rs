@@ -153,6 +153,11 @@ impl Shard {
         if fresh { Admission::Fresh(dedupe.encode()) } else { Admission::Duplicate }
     }
 
+    /// Whether a message with an id was admitted before.
+    pub(crate) fn knows(&self, id: &MessageId) -> bool {
+        self.dedupe.get(&id.publisher).is_some_and(|dedupe| dedupe.knows(id))
+    }
+
     /// Forgets publishers that were not heard of since the time that is said for each: their sessions have ended.
     pub(crate) fn forget_publishers(&mut self, since_wall_ms: impl Fn(SessionUid) -> u64, ops: &mut Vec<Op>) {
         let id = self.id;

@@ -112,13 +112,7 @@ impl Worker {
     fn on_retain(&mut self, now: Now, from: WorkerId, ticket: u64, bytes: &[u8]) {
         let Some(message) = MessageRef::decode(bytes) else { return };
         let mut routed = Routed::default();
-        if !self.admit_retained(now, &message) {
-            // It was here before a crash, and another message may have come since.
-            routed.stored = true;
-            self.answer(now, from, ticket, &routed);
-            return;
-        }
-        match self.set_retained(&message) {
+        match self.set_retained_once(now, &message) {
             Ok(stored) => routed.stored = stored,
             Err(reason) => routed.refused = Some(reason),
         }

@@ -39,22 +39,23 @@ impl Worker {
         Ok(!volatile)
     }
 
-    /// Whether a retained message from another worker is new to its register (I20): a QoS 2 message that is routed again
-    /// after a crash is not.
-    pub(super) fn admit_retained(&mut self, now: Now, message: &MessageRef<'_>) -> bool {
-        let Some(id) = message.id else { return true };
+    /// As [`Self::set_retained`], for a message from another worker (I20): a QoS 2 message that is routed again after a
+    /// crash is in its register already, and another may have come since. One that was refused is not.
+    pub(super) fn set_retained_once(&mut self, now: Now, message: &MessageRef<'_>) -> Result<bool, ReasonCode> {
+        let Some(id) = message.id else { return self.set_retained(message) };
         // Apart from what the same shard's inboxes know of this publisher.
         let id = MessageId { publisher: SessionUid(id.publisher.0 | REGISTER), ..id };
-        self.message_number += 1;
-        let (number, shard) = (self.message_number, self.sharding.of_topic(message.topic));
-        match self.shard(shard).admit(number, &id, now.wall_ms) {
-            Admission::Known(fresh) => fresh,
-            Admission::Duplicate => false,
-            Admission::Fresh(value) => {
-                self.journal.ops.push(Op::Put(Key::Dedupe(shard, id.publisher), value));
-                true
-            }
+        let shard = self.sharding.of_topic(message.topic);
+        if self.shard(shard).knows(&id) {
+            return Ok(true);
         }
+        let stored = self.set_retained(message)?;
+        self.message_number += 1;
+        let number = self.message_number;
+        if let Admission::Fresh(value) = self.shard(shard).admit(number, &id, now.wall_ms) {
+            self.journal.ops.push(Op::Put(Key::Dedupe(shard, id.publisher), value));
+        }
+        Ok(stored)
     }
 
     /// Refuses a message that the node has no room for.

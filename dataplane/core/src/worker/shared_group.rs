@@ -91,7 +91,14 @@ impl Worker {
         routed: &mut Routed,
     ) -> bool {
         let Some(group) = self.subscriptions.find_group(name, filter) else { return false };
+        let had_connected = self.subscriptions.group(group).is_some_and(|group| group.count().connected > 0);
         let Some(member) = self.choose_member(now, message, group, None) else { return false };
+        let has_connected = self.subscriptions.group(group).is_some_and(|group| group.count().connected > 0);
+        let is_full = self.readiness(now, &member, message) == Readiness::Full;
+        if is_full && had_connected && !has_connected {
+            // The sender has heard by the time it comes back, and may know of somebody with room.
+            return false;
+        }
         routed.matched = true;
         self.hand_to_member(now, message, group, member, routed);
         true
@@ -167,7 +174,8 @@ impl Worker {
         let elsewhere = group.count_elsewhere();
         if elsewhere.connected == 0 {
             let here = self.choose_member(now, message, id, from);
-            if here.is_some() || message.qos == QoS::AtMostOnce || elsewhere.waiting == 0 {
+            let is_full = here.is_some_and(|member| self.readiness(now, &member, message) == Readiness::Full);
+            if (here.is_some() && !is_full) || message.qos == QoS::AtMostOnce || elsewhere.waiting == 0 {
                 return here.map(Chosen::Here);
             }
             let group = self.subscriptions.group(id)?;
@@ -189,8 +197,19 @@ impl Worker {
         usable.map(Chosen::Here).or(worker)
     }
 
-    /// Chooses a member here by the strategy, preferring those that are ready.
+    /// Chooses a member here by the strategy, preferring those that are ready. One that is connected and whose queue is
+    /// full is set aside, so that its group, here and elsewhere, passes it over.
     fn choose_member(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Member> {
+        loop {
+            let member = self.best_member(now, message, id, from)?;
+            let is_full = self.readiness(now, &member, message) == Readiness::Full;
+            if !(is_full && self.set_aside(now, member.session)) {
+                return Some(member);
+            }
+        }
+    }
+
+    fn best_member(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Member> {
         let strategy = self.settings.shared_strategy;
         let start = self.first_choice(message, id, from)?;
         let candidates = self.subscriptions.group(id)?.candidates();

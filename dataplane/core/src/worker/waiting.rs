@@ -89,6 +89,19 @@ impl Worker {
         }
     }
 
+    /// Passes over a member whose queue is full, until it acknowledges something. `false` when that was so already, or it
+    /// has no connection.
+    pub(super) fn set_aside(&mut self, now: Now, place: u32) -> bool {
+        let Some(session) = self.sessions.at(place) else { return false };
+        if session.conn.is_none() || session.stalled {
+            return false;
+        }
+        session.stalled = true;
+        session.stalled_since_ms = now.mono_ms.max(1);
+        self.tell_groups(place);
+        true
+    }
+
     /// A session has acknowledged something.
     pub(super) fn note_acknowledging(&mut self, place: u32) {
         let Some(session) = self.sessions.at(place) else { return };
