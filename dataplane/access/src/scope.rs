@@ -11,8 +11,15 @@ use crate::{
 /// what no rule allows. Filters have the same placeholders as rules.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Scope {
-    publish: Option<Box<[Pattern]>>,
-    subscribe: Option<Box<[Pattern]>>,
+    publish: Option<Filters>,
+    subscribe: Option<Filters>,
+}
+
+/// A list of filters, and the texts that they were.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Filters {
+    patterns: Box<[Pattern]>,
+    texts: Box<[String]>,
 }
 
 /// A filter of a scope was refused.
@@ -34,38 +41,45 @@ pub enum ScopeError {
 impl Scope {
     /// Parses the lists. `None` leaves that action to the rules alone, an empty list takes it away altogether.
     pub fn parse(publish: Option<&[String]>, subscribe: Option<&[String]>) -> Result<Self, ScopeError> {
-        let parsed = |filters: Option<&[String]>| filters.map(patterns).transpose();
+        let parsed = |filters: Option<&[String]>| filters.map(Filters::parse).transpose();
         Ok(Self { publish: parsed(publish)?, subscribe: parsed(subscribe)? })
     }
 
+    /// The lists for publishing and subscribing that [`Self::parse`] was given.
+    pub fn texts(&self) -> (Option<&[String]>, Option<&[String]>) {
+        (self.publish.as_ref().map(|f| &*f.texts), self.subscribe.as_ref().map(|f| &*f.texts))
+    }
+
     pub(crate) fn allows_publish(&self, topic: &str, principal: &Principal) -> bool {
-        self.publish.as_ref().is_none_or(|filters| any_matches(filters, topic, principal))
+        self.publish.as_ref().is_none_or(|filters| filters.any_matches(topic, principal))
     }
 
     pub(crate) fn allows_delivery(&self, topic: &str, principal: &Principal) -> bool {
-        self.subscribe.as_ref().is_none_or(|filters| any_matches(filters, topic, principal))
+        self.subscribe.as_ref().is_none_or(|filters| filters.any_matches(topic, principal))
     }
 
     pub(crate) fn allows_subscribe(&self, requested: &Requested, principal: &Principal) -> bool {
         let Some(filters) = &self.subscribe else { return true };
         let candidate = |pattern| requested.candidate(pattern, principal, false, Decision::allowed(Why::Scope));
-        requested.decide(&filters.iter().filter_map(candidate).collect::<Vec<_>>()).allowed
+        requested.decide(&filters.patterns.iter().filter_map(candidate).collect::<Vec<_>>()).allowed
     }
 }
 
-fn patterns(filters: &[String]) -> Result<Box<[Pattern]>, ScopeError> {
-    if filters.len() > SCOPE_FILTERS_MAX {
-        return Err(ScopeError::TooMany);
+impl Filters {
+    fn parse(filters: &[String]) -> Result<Self, ScopeError> {
+        if filters.len() > SCOPE_FILTERS_MAX {
+            return Err(ScopeError::TooMany);
+        }
+        let pattern = |filter: &String| {
+            let refused = |error: PatternError| ScopeError::Filter { filter: filter.clone(), what: error.to_string() };
+            Pattern::parse(filter).map_err(refused)
+        };
+        Ok(Self { patterns: filters.iter().map(pattern).collect::<Result<_, _>>()?, texts: filters.into() })
     }
-    let pattern = |filter: &String| {
-        let refused = |error: PatternError| ScopeError::Filter { filter: filter.clone(), what: error.to_string() };
-        Pattern::parse(filter).map_err(refused)
-    };
-    filters.iter().map(pattern).collect()
-}
 
-fn any_matches(filters: &[Pattern], topic: &str, principal: &Principal) -> bool {
-    filters.iter().any(|pattern| pattern.matches(topic, principal, false))
+    fn any_matches(&self, topic: &str, principal: &Principal) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(topic, principal, false))
+    }
 }
 
 /// Filters of one list. They are kept as long as the connection and looked through for every message.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The `certificate` step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CertificateStep {
     identity: CertificateIdentity,
     groups: Vec<Arc<str>>,

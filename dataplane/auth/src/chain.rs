@@ -61,6 +61,10 @@ impl Chain {
         Self { steps }
     }
 
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// Whether there is no step: only anonymous clients can be let in.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -70,6 +74,9 @@ impl Chain {
     ///
     /// `now_ms` is the wall clock in milliseconds since the Unix epoch.
     pub fn check(&self, credentials: &Credentials<'_>, now_ms: u64) -> Verdict {
+        if credentials.identity_as_username {
+            return self.certified(credentials);
+        }
         let mut unspent = None;
         for step in &self.steps {
             let result = match step {
@@ -90,6 +97,17 @@ impl Chain {
         refuse(if shown { Refusal::Bad } else { Refusal::Missing }, unspent, credentials)
     }
 
+    /// Decides by the certificate alone, as the first certificate step reads it; by its common name where there is none.
+    fn certified(&self, credentials: &Credentials<'_>) -> Verdict {
+        let by_default = CertificateStep::default();
+        let step = self.steps.iter().find_map(Step::certificate).unwrap_or(&by_default);
+        match step.check(credentials) {
+            Some(Ok(identity)) => conclude(identity, credentials.client_id, credentials.bound_to),
+            Some(Err(refusal)) => Verdict::Reject(refusal),
+            None => Verdict::Reject(Refusal::Missing),
+        }
+    }
+
     /// Begins enhanced authentication with what came in CONNECT, or in the AUTH packet of a re-authentication.
     ///
     /// `nonce` is fresh and random. The only method is SCRAM-SHA-256, served by the first password step that knows the
@@ -105,6 +123,12 @@ impl Chain {
         let Some(first) = steps.first().filter(|_| method == scram::METHOD) else {
             return Progress::Done(Verdict::Reject(Refusal::Method));
         };
+        let certified = credentials.identity_as_username.then(|| self.certified(credentials));
+        let bound_to: Option<Box<str>> = match &certified {
+            None => credentials.bound_to.map(Into::into),
+            Some(Verdict::Accept(identity)) => identity.username.as_deref().map(Into::into),
+            Some(refused) => return Progress::Done(refused.clone()),
+        };
         let mut serving = *first;
         let begun = ScramServer::begin(data, nonce, |name| {
             let found = steps.iter().map(|step| (*step, step.file.verifier(name))).find(|(_, (_, known))| *known);
@@ -114,7 +138,7 @@ impl Chain {
         });
         match begun {
             Ok((server, data)) => {
-                let (client_id, bound_to) = (credentials.client_id.into(), credentials.bound_to.map(Into::into));
+                let client_id = credentials.client_id.into();
                 Progress::Continue {
                     data,
                     exchange: Box::new(Exchange { server, step: serving.clone(), client_id, bound_to }),
@@ -134,7 +158,7 @@ impl Exchange {
     /// Ends the exchange with the client's answer.
     pub fn finish(self, data: &[u8]) -> Verdict {
         let Self { server, step, client_id, bound_to } = self;
-        let identity = step.file.identity(server.username());
+        let identity = step.file.identity(server.username(), Method::Scram);
         match (server.finish(data), identity) {
             (Ok(data), Some(mut identity)) => {
                 identity.data = Some(data);
@@ -151,6 +175,13 @@ impl Step {
         match self {
             Self::Password(step) => Some(step),
             Self::Jwt(_) | Self::Certificate(_) => None,
+        }
+    }
+
+    fn certificate(&self) -> Option<&CertificateStep> {
+        match self {
+            Self::Certificate(step) => Some(step),
+            Self::Jwt(_) | Self::Password(_) => None,
         }
     }
 }

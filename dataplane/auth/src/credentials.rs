@@ -1,6 +1,6 @@
 //! What a client shows, and the answer to it.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, num::NonZeroU64, sync::Arc};
 
 use sluice_dataplane_access::{Principal, Scope};
 
@@ -19,6 +19,8 @@ pub struct Credentials<'a> {
     pub peer: Option<IpAddr>,
     /// Whether the listener takes clients that show nothing.
     pub allow_anonymous: bool,
+    /// Whether the name in the certificate is the user name, whatever else is shown.
+    pub identity_as_username: bool,
     /// When a connected client authenticates again, who it is: anybody else is refused.
     pub bound_to: Option<&'a str>,
 }
@@ -64,6 +66,8 @@ pub struct Identity {
     pub client_id_prefix: Option<Arc<str>>,
     /// The last data of enhanced authentication, which goes out in CONNACK or AUTH.
     pub data: Option<Vec<u8>>,
+    /// Tells which line or key it was accepted on, for [`crate::Chain::review`]; `None` where no such file says so.
+    pub grounds: Option<NonZeroU64>,
     /// How it was found out.
     pub method: Method,
 }
@@ -83,6 +87,7 @@ impl Identity {
             scope: None,
             client_id_prefix: None,
             data: None,
+            grounds: None,
             method,
         }
     }

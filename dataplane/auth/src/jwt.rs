@@ -4,7 +4,7 @@
 //! token may use is configuration; what the token says can only narrow that. A key serves only the algorithms of its
 //! own kind, so a public key never becomes a shared secret.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -61,10 +61,19 @@ impl JwtStep {
             TokenPlace::Username => credentials.username,
         };
         let token = Token::parse(text?)?;
-        Some(self.verify(&token).and_then(|claims| self.identify(&claims, credentials, now_ms)))
+        Some(self.verify(&token).and_then(|(claims, grounds)| {
+            let identity = self.identify(&claims, credentials, now_ms)?;
+            Ok(Identity { grounds: Some(grounds), ..identity })
+        }))
     }
 
-    fn verify(&self, token: &Token<'_>) -> Result<Claims, Refusal> {
+    /// Whether a key with this fingerprint is in force.
+    pub(crate) fn has_key(&self, grounds: NonZeroU64) -> bool {
+        self.keys.fingerprints().any(|fingerprint| fingerprint == grounds)
+    }
+
+    /// What a genuine token says, and the fingerprint of the key that says so.
+    fn verify(&self, token: &Token<'_>) -> Result<(Claims, NonZeroU64), Refusal> {
         let algorithm = self.config.algorithms.iter().find(|algorithm| name(**algorithm) == token.header.alg);
         let algorithm = *algorithm.ok_or(Refusal::Bad)?;
         if token.header.crit.is_some() {
@@ -74,7 +83,8 @@ impl JwtStep {
         if !key.verifies(algorithm, token.signed.as_bytes(), &token.signature) {
             return Err(Refusal::Bad);
         }
-        Claims::parse(&decode(token.claims).ok_or(Refusal::Bad)?).ok_or(Refusal::Bad)
+        let claims = Claims::parse(&decode(token.claims).ok_or(Refusal::Bad)?).ok_or(Refusal::Bad)?;
+        Ok((claims, key.fingerprint()))
     }
 
     fn identify(&self, claims: &Claims, credentials: &Credentials<'_>, now_ms: u64) -> Result<Identity, Refusal> {

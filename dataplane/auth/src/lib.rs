@@ -23,6 +23,7 @@ mod file;
 mod jwt;
 mod name;
 mod password;
+mod review;
 mod scram;
 mod sources;
 
@@ -33,5 +34,6 @@ pub use credentials::{Credentials, Identity, Method, Refusal, Verdict};
 pub use decoy::NodeSecret;
 pub use error::SourceError;
 pub use password::{HashError, PasswordFile, PasswordFileError, hash_password};
+pub use review::Review;
 pub use scram::{METHOD as SCRAM_SHA_256, NONCE_BYTES, ScramError, ScramServer, ScramVerifier, VerifierError};
 pub use sources::{Loaded, load};

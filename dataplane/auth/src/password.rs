@@ -11,6 +11,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    num::NonZeroU64,
     sync::Arc,
 };
 
@@ -46,6 +47,7 @@ struct User {
     argon2: Option<Argon2Hash>,
     scram: Option<ScramVerifier>,
     attributes: Attributes,
+    grounds: NonZeroU64,
     line: u32,
 }
 
@@ -75,8 +77,10 @@ impl PasswordFile {
         let (mut costs, mut shapes) = (Vec::new(), Vec::new());
         for (number, text) in (1..).zip(text.lines()) {
             let refused = |what| PasswordFileError { line: number, what };
-            let Some(Line { name, argon2, scram, attributes }) = line::parse(text).map_err(refused)? else { continue };
-            let user = User { argon2, scram, attributes, line: number };
+            let Some(line) = line::parse(text).map_err(refused)? else { continue };
+            let grounds = line.fingerprint();
+            let Line { name, argon2, scram, attributes, texts: _ } = line;
+            let user = User { argon2, scram, attributes, grounds, line: number };
             costs.push(user.cost());
             shapes.extend(user.scram.as_ref().map(ScramVerifier::shape));
             match users.entry(Box::from(name)) {
@@ -125,9 +129,9 @@ impl PasswordFile {
         }
     }
 
-    /// Who a user is that has proved itself by SCRAM.
-    pub(crate) fn identity(&self, name: &str) -> Option<Identity> {
-        self.users.get(name).map(|user| user.identity(name, Method::Scram))
+    /// Who a user is that has proved itself by `method`.
+    pub(crate) fn identity(&self, name: &str, method: Method) -> Option<Identity> {
+        self.users.get(name).map(|user| user.identity(name, method))
     }
 }
 
@@ -150,7 +154,8 @@ impl User {
 
     fn identity(&self, name: &str, method: Method) -> Identity {
         let Attributes { groups, client_id_prefix, superuser } = self.attributes.clone();
-        Identity { groups, client_id_prefix, superuser, ..Identity::user(name, method) }
+        let grounds = Some(self.grounds);
+        Identity { groups, client_id_prefix, superuser, grounds, ..Identity::user(name, method) }
     }
 }
 

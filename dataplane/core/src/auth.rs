@@ -1,6 +1,6 @@
 //! The question a CONNECT raises, and the answers to it.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, num::NonZeroU64, sync::Arc};
 
 use sluice_dataplane_access::Scope;
 use sluice_mqtt::ReasonCode;
@@ -85,4 +85,44 @@ pub struct Accepted {
     pub data: Option<Box<[u8]>>,
     /// Topics that the credentials themselves are limited to, on top of the access rules.
     pub scope: Option<Arc<Scope>>,
+    /// What in the files of credentials the client was accepted on. Means something to [`Standing`] only.
+    pub grounds: Option<NonZeroU64>,
+}
+
+/// What is in force of the files of credentials: connected clients are held against it when it has changed. Immutable,
+/// and answers from memory.
+pub trait Standing: fmt::Debug + Send + Sync {
+    /// Whether a client would be accepted still.
+    fn review(&self, live: &Live<'_>) -> Review;
+}
+
+/// A connected client, as far as it can be reviewed without its credentials.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Live<'a> {
+    /// Index into [`crate::Settings::listeners`].
+    pub listener: u16,
+    /// Its client id.
+    pub client_id: &'a str,
+    /// Its authenticated user name.
+    pub username: Option<&'a str>,
+    /// [`Accepted::grounds`].
+    pub grounds: Option<NonZeroU64>,
+    /// DER of the certificate it showed.
+    pub certificate: Option<&'a [u8]>,
+}
+
+/// The outcome of a review.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Review {
+    /// Nothing has changed for it.
+    Stands,
+    /// It stays, with these rights in place of those it had.
+    Renewed {
+        /// Groups, for access rules.
+        groups: Vec<Arc<str>>,
+        /// Whether access rules are skipped.
+        superuser: bool,
+    },
+    /// What it was accepted on is gone.
+    Gone,
 }

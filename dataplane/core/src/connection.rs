@@ -10,7 +10,7 @@ pub(crate) mod alias;
 pub(crate) mod rate;
 pub(crate) mod replies;
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use sluice_mqtt::Version;
 
@@ -54,6 +54,8 @@ pub(crate) struct Conn {
     pub(crate) paused: bool,
     /// Whether reason strings and user properties may be sent on other than CONNACK, DISCONNECT and PUBLISH.
     pub(crate) problem_information: bool,
+    /// What it was accepted on, for reviews.
+    pub(crate) grounds: Option<NonZeroU64>,
     /// Its session, from `Attaching` on.
     pub(crate) session: Option<u32>,
     /// Bytes to write.
@@ -154,6 +156,7 @@ impl Conn {
             blocked: false,
             paused: false,
             problem_information: true,
+            grounds: None,
             session: None,
             outbox: Outbox::default(),
             heard_ms: now_ms,
@@ -171,6 +174,12 @@ impl Conn {
             fetches: None,
             closed: Closed::ClientGone,
         }
+    }
+
+    /// Whether the client does not read what it is sent: then it is not heard either, so that answers to what it sends
+    /// do not pile up.
+    pub(crate) fn is_stuffed(&self, outbox_bytes_max: usize) -> bool {
+        self.blocked && self.outbox.len() > outbox_bytes_max
     }
 }
 

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use sluice_cluster::{ShardId, WorkerId};
 use sluice_dataplane_access::Rules;
 
-use crate::{Stats, auth::Verdict};
+use crate::{
+    Stats,
+    auth::{Standing, Verdict},
+};
 
 /// The time of a turn, read once by the driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,6 +144,8 @@ pub enum Input {
     },
     /// New access rules. Live sessions are checked against them within the bound of SEMANTICS.md.
     Rules(Arc<Rules>),
+    /// Files of credentials have changed. Every client that is connected is held against them within the same bound.
+    CredentialsChanged(Arc<dyn Standing>),
     /// The counters of the whole node, for the `$SYS` topics. Given to worker 0 every `sys_interval`.
     NodeStats(Box<Stats>),
     /// Disconnect every client at a steady rate, because the node is going down or drained.

@@ -9,7 +9,10 @@ use std::collections::VecDeque;
 use sluice_cluster::WorkerId;
 use sluice_mqtt::ReasonCode;
 
-use crate::{ConnId, record::Op};
+use crate::{
+    ConnId,
+    record::{Op, SessionUid},
+};
 
 /// The open batch and what waits for batches.
 #[derive(Default)]
@@ -38,6 +41,8 @@ pub(crate) struct Commit {
     pub(crate) shards: Vec<(u16, u64)>,
     /// Sessions with something to deliver.
     pub(crate) touched: Vec<u32>,
+    /// Sessions whose progress it stores, and how many messages that knows they were sent.
+    pub(crate) progressed: Vec<(u32, SessionUid, u64)>,
 }
 
 /// Who waits for a batch.
@@ -84,10 +89,10 @@ impl Journal {
     }
 
     /// Closes the open batch: its number and its ops.
-    pub(crate) fn seal(&mut self, shards: Vec<(u16, u64)>) -> (u64, Vec<Op>) {
+    pub(crate) fn seal(&mut self, shards: Vec<(u16, u64)>, progressed: Vec<(u32, SessionUid, u64)>) -> (u64, Vec<Op>) {
         self.sealed += 1;
         let touched = std::mem::take(&mut self.touched);
-        self.commits.push_back(Commit { batch: self.sealed, shards, touched });
+        self.commits.push_back(Commit { batch: self.sealed, shards, touched, progressed });
         (self.sealed, std::mem::take(&mut self.ops))
     }
 

@@ -39,6 +39,6 @@ pub use input::{ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Tra
 pub use outbox::Outbox;
 pub use output::{Event, Output};
 pub use record::{Key, Op, SessionUid, WriteBatch};
-pub use settings::Settings;
+pub use settings::{OUTBOUND_WINDOW_MAX, Settings};
 pub use stats::Stats;
 pub use worker::{RestoreError, Worker};

@@ -116,10 +116,14 @@ pub enum Event {
         client_id: Arc<str>,
         /// Its address.
         peer: Option<SocketAddr>,
+        /// The topic of a PUBLISH, where it had come.
+        topic: Option<Box<str>>,
         /// The packet's size in bytes.
         bytes: usize,
         /// The limit.
         limit: usize,
+        /// The key that says so.
+        key: &'static str,
     },
     /// A persistent session was ended because its inbox was full (warn).
     InboxOverflow {

@@ -12,7 +12,7 @@ use crate::{
     ConnId,
     message::{MessageRef, Reader, put_blob, put_text},
     record::SessionUid,
-    subscriptions::Interest,
+    subscriptions::{Interest, MemberCount},
 };
 
 /// What one worker tells another.
@@ -22,6 +22,8 @@ pub(crate) enum Frame<'a> {
     Publish {
         /// Answer with `Done`; 0 = no answer wanted.
         ticket: u64,
+        /// Whether it was routed before, so that only those who store it, and know it then, may get it.
+        again: bool,
         /// The message.
         message: &'a [u8],
     },
@@ -36,7 +38,7 @@ pub(crate) enum Frame<'a> {
     Shared {
         /// Answer with `Done`; 0 = no answer wanted.
         ticket: u64,
-        /// Whether it was sent back once: then it must be kept here.
+        /// Whether it comes back to who sent it, because nobody was there to take it.
         bounced: bool,
         /// The group.
         group: &'a str,
@@ -54,12 +56,12 @@ pub(crate) enum Frame<'a> {
         /// The filter.
         filter: &'a str,
     },
-    /// How many connected members of a shared group the sender has from now on.
+    /// How many members of a shared group the sender has from now on.
     Members {
         /// Answer with `Done`; 0 = no answer wanted.
         ticket: u64,
         /// How many.
-        count: u32,
+        count: MemberCount,
         /// The group.
         group: &'a str,
         /// Its filter.
@@ -117,7 +119,7 @@ impl<'a> Frame<'a> {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
         match *self {
-            Self::Publish { ticket, message } => put(out, 1, ticket, &[], message),
+            Self::Publish { ticket, again, message } => put(out, 1, ticket, &[u8::from(again)], message),
             Self::Retain { ticket, message } => put(out, 2, ticket, &[], message),
             Self::Shared { ticket, bounced, group, filter, message } => {
                 put(out, 3, ticket, &[u8::from(bounced)], b"");
@@ -129,7 +131,7 @@ impl<'a> Frame<'a> {
                 put(out, 4, ticket, &[u8::from(interest.wanted), u8::from(interest.durable)], filter.as_bytes());
             }
             Self::Members { ticket, count, group, filter } => {
-                put(out, 5, ticket, &count.to_le_bytes(), b"");
+                put(out, 5, ticket, &count.connected.to_le_bytes(), &count.waiting.to_le_bytes());
                 put_text(out, group);
                 put_text(out, filter);
             }
@@ -161,7 +163,10 @@ impl<'a> Frame<'a> {
         let kind = body.u8()?;
         let ticket = body.u64()?;
         let frame = match kind {
-            1 => Self::Publish { ticket, message: body.bytes },
+            1 => {
+                let again = body.u8()? != 0;
+                Self::Publish { ticket, again, message: body.bytes }
+            }
             2 => Self::Retain { ticket, message: body.bytes },
             3 => {
                 let bounced = body.u8()? != 0;
@@ -173,7 +178,7 @@ impl<'a> Frame<'a> {
                 Self::Interest { ticket, interest, filter: std::str::from_utf8(body.bytes).ok()? }
             }
             5 => {
-                let count = body.u32()?;
+                let count = MemberCount { connected: body.u32()?, waiting: body.u32()? };
                 Self::Members { ticket, count, group: body.text()?, filter: body.text()? }
             }
             6 => {
@@ -242,6 +247,8 @@ pub(crate) enum Asker {
     },
     /// A stored will that was published and may be forgotten.
     Will(SessionUid),
+    /// A message that waited for a session and was passed on to another member of its group.
+    PassedOn(SessionUid, u64),
 }
 
 impl Peers {
@@ -332,11 +339,11 @@ mod tests {
     #[test]
     fn frames_are_read_back_one_after_the_other() {
         let frames = [
-            Frame::Publish { ticket: 7, message: b"m" },
+            Frame::Publish { ticket: 7, again: true, message: b"m" },
             Frame::Retain { ticket: 0, message: b"" },
             Frame::Shared { ticket: 1, bounced: true, group: "g", filter: "a/#", message: b"xyz" },
             Frame::Interest { ticket: 2, interest: Interest { wanted: true, durable: false }, filter: "f" },
-            Frame::Members { ticket: 3, count: 9, group: "g", filter: "f" },
+            Frame::Members { ticket: 3, count: MemberCount { connected: 9, waiting: 1 }, group: "g", filter: "f" },
             Frame::Sessions { count: 3, principal: "alice" },
             Frame::Done { ticket: 4, matched: true, refused: Some(ReasonCode::QuotaExceeded) },
             Frame::Done { ticket: 4, matched: false, refused: None },

@@ -3,7 +3,7 @@
 //! ```text
 //!   CONNECT ──► attached ──connection gone──► offline ──expiry──► ended
 //!                  ▲                             │
-//!                  └───────────CONNECT───────────┘
+//!                  └───────────CONNECT───────────┘      (what it leaves to shared groups may outlive it)
 //! ```
 //! A transient session ends with its connection and is only memory. A persistent one lives in a session shard: its
 //! subscriptions, waiting messages, packet ids and will are stored, and it has a uid that is never used again.
@@ -18,7 +18,10 @@ use sluice_dataplane_access::Principal;
 use sluice_mqtt::Version;
 
 use crate::{ConnId, record::SessionUid, subscriptions::SubscribeOptions, table::Table};
-use outbound::Outbound;
+use outbound::{Body, Inflight, Outbound, Queued};
+
+/// What a subscription takes in its session and in the index, besides the text of its filter.
+const SUBSCRIPTION_BYTES: usize = 128;
 
 /// What the broker remembers of a client.
 pub(crate) struct Session {
@@ -46,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) stored_will: Option<SessionUid>,
     /// Since when its window has been full without an acknowledgement, in monotonic ms; 0 = it is not.
     pub(crate) stalled_since_ms: u64,
+    /// Whether that has lasted so long that its groups pass it over.
+    pub(crate) stalled: bool,
 }
 
 /// The part of a session that the store knows.
@@ -59,12 +64,25 @@ pub(crate) struct Durable {
     pub(crate) expiry_s: u32,
     /// When its connection was lost, in ms since the Unix epoch; 0 = attached.
     pub(crate) detached_wall_ms: u64,
+    /// When it ends without a connection, in monotonic ms: a clock that is set ends no session. Means nothing while
+    /// attached.
+    pub(crate) ends_ms: u64,
+    /// When its timer comes up, in monotonic ms; 0 = none is set.
+    pub(crate) armed_ms: u64,
     /// Whether its progress is in the list of what the open batch must write.
     pub(crate) dirty: bool,
     /// Whether it is in the list of those that the open batch appends to.
     pub(crate) touched: bool,
     /// Numbers its QoS 2 exchanges as a publisher.
     pub(crate) next_exchange: u64,
+    /// How many stored messages it was sent.
+    pub(crate) sent: u64,
+    /// How many of them the progress on stable storage knows of.
+    pub(crate) sent_stored: u64,
+    /// The highest sequence number that left the queue before one in front of it; 0 = none has since that one went.
+    pub(crate) gap_seq: u64,
+    /// Over: no client finds it, and only what it leaves to its shared groups is there.
+    pub(crate) ended: bool,
 }
 
 /// A QoS 2 exchange begun by the client: its packet id is known until PUBREL.
@@ -79,6 +97,8 @@ pub(crate) struct Received {
     /// Whether it was routed under a message id, so that it can be routed again. Otherwise everything it caused is in
     /// one batch with this.
     pub(crate) crosses: bool,
+    /// Of topic and payload: what comes under this packet id again must be the same message.
+    pub(crate) digest: u64,
 }
 
 /// One subscription, as its session knows it.
@@ -107,6 +127,17 @@ pub(crate) struct Will {
     pub(crate) due_ms: u64,
 }
 
+/// Stored messages that may be sent before the store knows that they were. After a crash so many are sent again as
+/// duplicates: DUP says that a message may have been sent before [MQTT-3.3.1-1].
+pub(crate) const SENT_AHEAD_MAX: u64 = 1024;
+
+impl Durable {
+    /// Whether the next stored message must wait until it is stored that those before it were sent.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.sent - self.sent_stored >= SENT_AHEAD_MAX
+    }
+}
+
 impl Session {
     /// A session without history.
     pub(crate) fn new(principal: Arc<Principal>, version: Version) -> Self {
@@ -123,12 +154,32 @@ impl Session {
             will: None,
             stored_will: None,
             stalled_since_ms: 0,
+            stalled: false,
         }
     }
 
     /// Whether it had a connection when it was stored last.
     pub(crate) fn was_attached(&self) -> bool {
         self.durable.as_ref().is_some_and(|durable| durable.detached_wall_ms == 0)
+    }
+
+    /// Bytes it holds in memory, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let outbound = &self.outbound;
+        let bodies = match &self.durable {
+            // Its messages are in the blocks of its shard, or on disk.
+            Some(_) => 0,
+            None => {
+                let held = outbound.window.iter().filter(|i| matches!(i.body, Body::Memory(_)));
+                outbound.queue_bytes + held.map(|i| i.bytes as usize).sum::<usize>()
+            }
+        };
+        let filters: usize = self.subscriptions.iter().map(|s| s.filter.len() + SUBSCRIPTION_BYTES).sum();
+        bodies
+            + filters
+            + outbound.queue.capacity() * size_of::<Queued>()
+            + outbound.window.capacity() * size_of::<Inflight>()
+            + self.will.as_ref().map_or(0, |will| will.message.len())
     }
 
     /// The client id.

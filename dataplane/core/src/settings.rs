@@ -82,6 +82,8 @@ pub struct Settings {
     pub outbox_bytes_max: usize,
     /// Whether PUBLISH payloads that say they are UTF-8 are checked.
     pub validate_payload_format: bool,
+    /// Members of one shared group.
+    pub group_members_max: usize,
     /// How a member of a shared group is chosen.
     pub shared_strategy: SharedStrategy,
     /// A shared-group member with a full window that acknowledges nothing this long is passed over.
@@ -94,6 +96,8 @@ pub struct Settings {
     pub control_rate_max: u32,
     /// Takeovers of one client id a minute; above it 0x9F and a hold.
     pub takeovers_per_minute_max: u32,
+    /// Wills of one client id a minute; above it 0x9F and a hold. 0 = no bound.
+    pub wills_per_minute_max: u32,
     /// Bytes this worker's sessions, queues and outboxes may hold before it sheds; 0 = no bound.
     pub memory_bytes_max: usize,
     /// Bytes of message blocks a worker keeps in memory for readers.
@@ -160,6 +164,9 @@ pub enum SharedStrategy {
     LeastInflight,
 }
 
+/// The highest [`Settings::outbound_window_max`]: half of the packet ids, so that a free one is always found.
+pub const OUTBOUND_WINDOW_MAX: u16 = 32_767;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -200,12 +207,14 @@ impl Default for Settings {
             hybrid_retained_size_threshold: 1024,
             outbox_bytes_max: 64 * KIB,
             validate_payload_format: false,
+            group_members_max: 100_000,
             shared_strategy: SharedStrategy::RoundRobin,
             shared_stall_ms: 30_000,
             publish_rate_max: 0,
             bytes_rate_max: 0,
             control_rate_max: 1_000,
             takeovers_per_minute_max: 10,
+            wills_per_minute_max: 60,
             memory_bytes_max: 0,
             block_cache_bytes_max: 16 * MIB,
             durability: Durability::Fsync,

@@ -34,6 +34,8 @@ pub(crate) struct Shard {
     blocks: BTreeMap<u64, Block>,
     /// Everything up to here is on stable storage.
     stored_seq: u64,
+    /// Everything up to here is in a block that was sealed; 0 = the batches that hold them are known.
+    sealed_seq: u64,
     /// Bytes of block bodies held in memory.
     cached_bytes: usize,
     /// No block before this one has a body in memory.
@@ -109,6 +111,7 @@ impl Shard {
             open: None,
             blocks: BTreeMap::new(),
             stored_seq: 0,
+            sealed_seq: 0,
             cached_bytes: 0,
             evict_from: 0,
             next_uid: 1,
@@ -150,11 +153,16 @@ impl Shard {
         if fresh { Admission::Fresh(dedupe.encode()) } else { Admission::Duplicate }
     }
 
-    /// Forgets publishers that were not heard of since a time: their sessions have ended.
-    pub(crate) fn forget_publishers(&mut self, since_wall_ms: u64, ops: &mut Vec<Op>) {
+    /// Whether a message with an id was admitted before.
+    pub(crate) fn knows(&self, id: &MessageId) -> bool {
+        self.dedupe.get(&id.publisher).is_some_and(|dedupe| dedupe.knows(id))
+    }
+
+    /// Forgets publishers that were not heard of since the time that is said for each: their sessions have ended.
+    pub(crate) fn forget_publishers(&mut self, since_wall_ms: impl Fn(SessionUid) -> u64, ops: &mut Vec<Op>) {
         let id = self.id;
         self.dedupe.retain(|&publisher, dedupe| {
-            let known = dedupe.last_wall_ms() >= since_wall_ms;
+            let known = dedupe.last_wall_ms() >= since_wall_ms(publisher);
             if !known {
                 ops.push(Op::Drop(Key::Dedupe(id, publisher)));
             }
@@ -200,12 +208,12 @@ impl Shard {
         self.open.as_ref().is_some_and(|open| open.bytes.len() >= BLOCK_BYTES)
     }
 
-    /// Seals the open block, if there is one. Returns the last sequence number that the added op stores.
-    pub(crate) fn seal(&mut self, ops: &mut Vec<Op>) -> Option<u64> {
-        let open = self.open.take()?;
-        let last = self.next_seq - 1;
+    /// Seals the open block, if there is one: the added op stores it.
+    pub(crate) fn seal(&mut self, ops: &mut Vec<Op>) {
+        let Some(open) = self.open.take() else { return };
+        self.sealed_seq = self.next_seq - 1;
         if open.pending == 0 {
-            return Some(last);
+            return;
         }
         let body = Bytes::from(open.bytes);
         ops.push(Op::Put(Key::Block(self.id, open.first), body.clone()));
@@ -214,7 +222,11 @@ impl Shard {
             open.first,
             Block { offsets: open.offsets.into(), pending: open.pending, body: Some(body), loading: false },
         );
-        Some(last)
+    }
+
+    /// The last sequence number of all blocks that were sealed since this was asked: those of the batch being closed.
+    pub(crate) fn take_sealed(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.sealed_seq)).filter(|&seq| seq > 0)
     }
 
     /// Everything up to this sequence number is on stable storage.

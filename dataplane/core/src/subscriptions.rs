@@ -16,7 +16,7 @@ use sluice_cluster::WorkerId;
 use sluice_topic::{FilterIndex, TopicFilter};
 
 use cache::TopicCache;
-pub(crate) use group::{Group, GroupId, Groups, Member};
+pub(crate) use group::{Group, GroupId, Groups, Member, MemberCount, Presence};
 pub(crate) use options::SubscribeOptions;
 
 /// The index of one worker.

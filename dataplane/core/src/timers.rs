@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Sweep,
     /// The wills of sessions that ended with the process before this one.
     Orphans,
+    /// Connections that are held against changed credentials.
+    Review,
 }
 
 /// The heap.

@@ -11,6 +11,8 @@ mod connect;
 mod deliver;
 mod detach;
 mod dispatch;
+mod ended;
+mod explain;
 mod housekeeping;
 mod node_stats;
 mod peer_frames;
@@ -20,6 +22,7 @@ mod restore;
 mod retain;
 mod retained_fetch;
 mod retained_load;
+mod review;
 mod route;
 mod shared_group;
 mod store;
@@ -68,7 +71,7 @@ pub struct Worker {
     by_uid: HashMap<SessionUid, u32, FixedState>,
     /// Persistent sessions of each principal, here and elsewhere.
     quotas: Quotas,
-    takeovers: HashMap<Arc<str>, Takeovers, FixedState>,
+    turbulence: HashMap<Arc<str>, Turbulence, FixedState>,
     subscriptions: Subscriptions,
     /// By shard number; `None` where the shard belongs to another worker.
     shards: Vec<Option<Shard>>,
@@ -107,19 +110,27 @@ pub struct Worker {
     draining: Option<Arc<str>>,
     rng: Rng,
     sampling: Sampling,
+    reviews: review::Reviews,
     stats: Stats,
 }
 
-/// How often a client id was taken over lately.
-struct Takeovers {
+/// How often a client id came and went lately.
+#[derive(Default)]
+struct Turbulence {
+    /// The minute that the counts are of.
     minute: u64,
-    count: u32,
+    takeovers: u32,
+    wills: u32,
     /// No CONNECT is taken before this, in monotonic ms.
     held_until_ms: u64,
 }
 
 /// Above this many bytes not yet offered to sockets, publishers wait for the driver to write.
 const UNFLUSHED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Timers that are looked at in one turn: what is due after those waits for the connections to have theirs, so that
+/// many sessions that end at once hold nobody up.
+const TIMERS_AT_ONCE: usize = 256;
 
 /// Above this the driver is asked to write before it reads on.
 const FLUSH_WANTED_BYTES: usize = 1024 * 1024;
@@ -150,7 +161,7 @@ impl Worker {
             by_client: HashMap::with_hasher(hash()),
             by_uid: HashMap::with_hasher(hash()),
             quotas: Quotas::with_seed(seed),
-            takeovers: HashMap::with_hasher(hash()),
+            turbulence: HashMap::with_hasher(hash()),
             subscriptions: Subscriptions::new(rng.next()),
             shards: (0..settings.shards).map(own).collect(),
             retained: Retained::with_seed(rng.next()),
@@ -176,6 +187,7 @@ impl Worker {
             node_topics: node_stats::NodeTopics::default(),
             housekeeping: housekeeping::Housekeeping::default(),
             draining: None,
+            reviews: review::Reviews::default(),
             sampling: Sampling::new(seed),
             rng,
             stats,
@@ -253,6 +265,7 @@ impl Worker {
             Input::FromWorker { from, frames } => self.on_peer_frames(now, from, &frames),
             Input::Authenticated { conn, verdict } => self.on_verdict(now, conn, verdict),
             Input::Rules(rules) => self.on_rules(now, rules),
+            Input::CredentialsChanged(standing) => self.on_standing(now, standing),
             Input::NodeStats(stats) => self.publish_node_stats(now, &stats),
             Input::Drain { per_second, server_reference } => self.on_drain(now, per_second, server_reference),
         }
@@ -260,12 +273,14 @@ impl Worker {
 
     /// Does what is due, and some of what was put off for want of time. Call when [`Self::poll_timeout`] has come.
     pub fn tick(&mut self, now: Now) {
-        while let Some(timer) = self.timers.pop_due(now.mono_ms) {
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some(timer) = self.timers.pop_due(now.mono_ms) else { break };
             match timer {
                 Timer::Conn(conn) => self.on_conn_timer(now, conn),
                 Timer::Session { session, serial } => self.on_session_timer(now, session, serial),
                 Timer::Sweep => self.sweep(now),
                 Timer::Orphans => self.publish_orphaned_wills(now),
+                Timer::Review => self.review_some(now),
             }
         }
         self.continue_scans(now);
@@ -319,6 +334,11 @@ impl Worker {
         if open.phase != Phase::Attached || open.blocked {
             return;
         }
+        if open.paused && open.resume_at_ms == 0 {
+            // It may have been stopped because it did not read. If for another reason, it stops again.
+            self.resume(conn);
+        }
+        let Some(open) = self.conns.at(conn) else { return };
         let Some(session) = open.session else { return };
         let fetching = open.fetches.is_some();
         if self.sessions.peek(session).is_some_and(|s| !s.outbound.queue.is_empty()) {

@@ -182,3 +182,34 @@ fn a_search_for_what_is_rare_finds_it_among_many_on_all_workers() {
         assert_eq!(sorted(received(&mut broker, subscriber)), ["d/17/x r3000", "d/4711/x r3000"]);
     }
 }
+
+#[test]
+fn a_message_that_is_sent_again_does_not_replace_a_newer_one() {
+    for workers in [1, 2, 3] {
+        for crash in [false, true] {
+            for topic in ["a", "b", "c", "d"] {
+                let mut broker = Broker::new(workers, settings());
+                let (slow, _) = broker.connect(&connect(Version::V5, "slow", false));
+                // Its connection is gone when the topic's worker answers.
+                broker.hold();
+                broker.publish_with(slow, topic, QoS::ExactlyOnce, 9, b"1", true, false);
+                broker.hang_up(slow);
+                broker.release();
+                let other = client(&mut broker, "other");
+                broker.publish_with(other, topic, QoS::AtLeastOnce, 1, b"2", true, false);
+                assert!(broker.read(other)[0].starts_with("puback #1"));
+                if crash {
+                    broker.crash();
+                }
+                let (slow, present) = broker.connect(&connect(Version::V5, "slow", false));
+                assert!(present);
+                broker.publish_with(slow, topic, QoS::ExactlyOnce, 9, b"1", true, true);
+                assert!(broker.read(slow)[0].starts_with("pubrec #9"));
+                let late = client(&mut broker, "late");
+                broker.subscribe(late, topic, QoS::AtMostOnce);
+                let expected = format!("publish {topic} 2 q0 retain");
+                assert_eq!(broker.read(late), [expected], "{workers} workers, crash: {crash}");
+            }
+        }
+    }
+}

@@ -3,8 +3,8 @@
 mod broker;
 
 use broker::{Broker, connect};
-use sluice_dataplane_core::Settings;
-use sluice_mqtt::{Connect, QoS, Version, Will, WillProperties};
+use sluice_dataplane_core::{OUTBOUND_WINDOW_MAX, Settings, stats::Dropped};
+use sluice_mqtt::{Ack, Connect, ConnectProperties, QoS, ReasonCode, Version, Will, WillProperties, encode};
 
 fn with_will<'a>(connect: Connect<'a>, topic: &'a str, delay: u32) -> Connect<'a> {
     let properties = WillProperties { delay: (delay > 0).then_some(delay), ..WillProperties::default() };
@@ -314,4 +314,151 @@ fn what_waits_behind_a_member_that_acknowledges_nothing_goes_to_others() {
     }
     let want: Vec<String> = (5..=10).map(|n| format!("publish t {n} q1 #{}", n - 4)).collect();
     assert_eq!(got, want);
+}
+
+/// A session that is resumed with expiry 0 ends with its connection, and so does the delay of its will.
+#[test]
+fn a_delayed_will_of_a_session_that_ends_in_a_takeover_is_published() {
+    for workers in [1, 3] {
+        for was_persistent in [true, false] {
+            let mut broker = Broker::new(workers, Settings::default());
+            let (watcher, _) = broker.connect(&connect(Version::V5, "w", true));
+            broker.subscribe(watcher, "will", QoS::AtLeastOnce);
+            if was_persistent {
+                let (client, _) = broker.connect(&connect(Version::V5, "c", false));
+                broker.hang_up(client);
+            }
+            let transient = Connect { clean_start: false, ..connect(Version::V5, "c", true) };
+            let (_, present) = broker.connect(&with_will(transient, "will", 5));
+            assert_eq!(present, was_persistent);
+            broker.connect(&transient);
+            broker.pass_ms(6_000);
+            assert_eq!(broker.read(watcher), ["publish will gone q1 #1"], "persistent before: {was_persistent}");
+        }
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_ends_no_session() {
+    for jump_while_attached in [false, true] {
+        let mut broker = Broker::new(1, Settings::default());
+        let half_an_hour =
+            ConnectProperties { session_expiry: Some(1_800), ..connect(Version::V5, "c", false).properties };
+        let connect = Connect { properties: half_an_hour, ..connect(Version::V5, "c", false) };
+        let (client, _) = broker.connect(&connect);
+        if !jump_while_attached {
+            broker.hang_up(client);
+        }
+        broker.now.wall_ms += 3_600_000;
+        if jump_while_attached {
+            broker.hang_up(client);
+        }
+        broker.pass_ms(1_700_000);
+        let (client, present) = broker.connect(&connect);
+        assert!(present, "the session ended early");
+        broker.hang_up(client);
+        broker.now.wall_ms -= 7_200_000;
+        broker.pass_ms(1_801_000);
+        let (_, present) = broker.connect(&connect);
+        assert!(!present, "a clock that is set back keeps no session");
+    }
+}
+
+#[test]
+fn version_3_clients_are_held_to_the_longest_keep_alive() {
+    for keep_alive in [0, 11, 65_535] {
+        let mut broker = Broker::new(1, Settings { keep_alive_max_s: 10, ..Settings::default() });
+        let (client, _) = broker.connect(&Connect { keep_alive, ..connect(Version::V311, "c", true) });
+        broker.pass_ms(14_000);
+        assert!(broker.is_open(client), "keep alive {keep_alive}");
+        broker.pass_ms(1_500);
+        assert!(!broker.is_open(client), "keep alive {keep_alive}");
+    }
+}
+
+/// A session is sent more messages than there are packet ids, acknowledges none of them, and at last all.
+fn longer_than_packet_ids(is_online: bool) {
+    const MESSAGES: usize = 70_000;
+    let settings = Settings {
+        inbox_messages_max: 100_000_000,
+        inbox_bytes_max: 1 << 40,
+        outbound_window_max: OUTBOUND_WINDOW_MAX,
+        ..Settings::default()
+    };
+    let mut broker = Broker::new(1, settings);
+    let (client, _) = broker.connect(&connect(Version::V5, "c", false));
+    broker.subscribe(client, "t", QoS::AtLeastOnce);
+    if !is_online {
+        broker.hang_up(client);
+    }
+    let (publisher, _) = broker.connect(&connect(Version::V311, "p", true));
+    for _ in 0..MESSAGES / 1_000 {
+        broker.publish_together(publisher, "t", QoS::AtLeastOnce, &vec![b"x".to_vec(); 1_000]);
+    }
+    assert_eq!(broker.read(publisher).len(), MESSAGES);
+    broker.hang_up(client);
+    for life in 0..2 {
+        let (client, present) = broker.connect(&connect(Version::V5, "c", false));
+        assert!(present);
+        let sent = broker.read(client).len();
+        assert!((1..=usize::from(OUTBOUND_WINDOW_MAX)).contains(&sent), "{sent} at one time in life {life}");
+        broker.crash();
+    }
+    let (client, _) = broker.connect(&connect(Version::V5, "c", false));
+    let mut received = 0;
+    loop {
+        let packets = broker.read(client);
+        if packets.is_empty() {
+            break;
+        }
+        received += packets.len();
+        broker.packet(client, |out, version| {
+            for words in packets {
+                let packet_id = words.split(" #").nth(1).and_then(|rest| rest.split(' ').next());
+                let packet_id = packet_id.and_then(|id| id.parse().ok()).unwrap_or(0);
+                encode::puback(out, version, &Ack::new(packet_id, ReasonCode::Success));
+            }
+        });
+    }
+    assert_eq!(received, MESSAGES);
+}
+
+#[test]
+fn a_queue_may_be_longer_than_there_are_packet_ids() {
+    [false, true].into_iter().for_each(longer_than_packet_ids);
+}
+
+/// How many of a node's clients may hold the others up in one go.
+const AT_ONCE: u64 = 1_000;
+
+#[test]
+fn sessions_that_expired_while_the_node_was_down_end_some_at_a_time() {
+    const SESSIONS: u64 = 10_000;
+    let mut broker = Broker::new(1, Settings::default());
+    for n in 0..SESSIONS {
+        let (client, _) = broker.connect(&connect(Version::V5, &format!("c{n}"), false));
+        broker.hang_up(client);
+    }
+    broker.now.wall_ms += 7_200_000;
+    broker.crash();
+    broker.pass_ms(60_000);
+    assert_eq!(broker.stats().sessions_expired, SESSIONS);
+    assert!(broker.most_in_a_tick <= AT_ONCE, "{} ended in one tick", broker.most_in_a_tick);
+}
+
+#[test]
+fn wills_that_fell_due_while_the_node_was_down_are_published_some_at_a_time_and_once_each() {
+    const WILLS: u64 = 10_000;
+    for persistent in [false, true] {
+        let mut broker = Broker::new(1, Settings::default());
+        for n in 0..WILLS {
+            let name = format!("c{n}");
+            broker.connect(&with_will(connect(Version::V5, &name, !persistent), "will", 0));
+        }
+        broker.crash();
+        broker.pass_ms(60_000);
+        let unwanted = broker.stats().dropped[Dropped::NoSubscriber as usize];
+        assert_eq!(unwanted, WILLS, "persistent: {persistent}");
+        assert!(broker.most_in_a_tick <= AT_ONCE, "{} published in one tick", broker.most_in_a_tick);
+    }
 }

@@ -33,6 +33,15 @@ pub(crate) struct AuthPool {
     workers: Arc<[Mailbox]>,
 }
 
+/// What a listener asks of clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Door {
+    /// Whether clients may come in without credentials.
+    pub(crate) allow_anonymous: bool,
+    /// Whether the name in the certificate is the user name, whatever else is shown.
+    pub(crate) identity_as_username: bool,
+}
+
 struct Question {
     worker: WorkerId,
     conn: ConnId,
@@ -42,8 +51,8 @@ struct Question {
 /// What a thread answers with.
 struct Checker {
     authenticator: Arc<Authenticator>,
-    /// By listener: whether clients may come in without credentials.
-    allow_anonymous: Arc<[bool]>,
+    /// By listener: what it asks of clients.
+    doors: Arc<[Door]>,
     workers: Arc<[Mailbox]>,
     clock: Clock,
 }
@@ -56,7 +65,7 @@ impl AuthPool {
     pub(crate) fn start(
         threads: usize,
         authenticator: &Arc<Authenticator>,
-        allow_anonymous: &Arc<[bool]>,
+        doors: &Arc<[Door]>,
         workers: &Arc<[Mailbox]>,
         clock: Clock,
     ) -> io::Result<Self> {
@@ -66,7 +75,7 @@ impl AuthPool {
             let waiting = Arc::clone(&waiting);
             let checker = Checker {
                 authenticator: Arc::clone(authenticator),
-                allow_anonymous: Arc::clone(allow_anonymous),
+                doors: Arc::clone(doors),
                 workers: Arc::clone(workers),
                 clock,
             };
@@ -109,13 +118,15 @@ impl Checker {
     /// The verdict; none when there is nothing to answer.
     fn check(&self, connection: u64, request: &AuthRequest) -> Option<auth::Verdict> {
         let now_ms = self.clock.now().wall_ms;
+        let door = self.doors.get(usize::from(request.listener)).copied().unwrap_or_default();
         let credentials = Credentials {
             client_id: &request.client_id,
             username: request.username.as_deref(),
             password: request.password.as_deref(),
             certificate: request.certificate.as_deref(),
             peer: request.peer.map(|peer| peer.ip()),
-            allow_anonymous: self.allow_anonymous.get(usize::from(request.listener)).copied().unwrap_or(false),
+            allow_anonymous: door.allow_anonymous,
+            identity_as_username: door.identity_as_username,
             // The core compares the principals itself.
             bound_to: None,
         };
@@ -152,8 +163,9 @@ fn translate(verdict: auth::Verdict) -> Verdict {
 }
 
 fn accepted(identity: Identity) -> Accepted {
-    let Identity { username, groups, superuser, expires_at_ms, scope, data, client_id_prefix: _, method: _ } = identity;
-    Accepted { username, groups, superuser, expires_wall_ms: expires_at_ms, data: data.map(Into::into), scope }
+    let Identity { username, groups, superuser, expires_at_ms, scope, data, grounds, client_id_prefix: _, method: _ } =
+        identity;
+    Accepted { username, groups, superuser, expires_wall_ms: expires_at_ms, data: data.map(Into::into), scope, grounds }
 }
 
 /// At ten milliseconds a password, two threads need 40 seconds for as many: four times the connect deadline.

@@ -20,16 +20,20 @@ impl Pace {
         (per_second > 0).then_some(Self { per_second, bucket: Bucket { level, seen_ms: 0 } })
     }
 
-    /// Takes one token. Without one, says when to ask again.
+    /// When there is a token again; `None` = there is one. [`Self::take`] it for a connection.
     pub(crate) fn wait_until(&mut self, now_ms: u64) -> Option<u64> {
         let full = (u64::from(self.per_second) * 100).max(1000);
         self.bucket.level = level_at(self.bucket, now_ms, self.per_second, full);
         self.bucket.seen_ms = now_ms;
         if self.bucket.level >= 1000 {
-            self.bucket.level -= 1000;
             return None;
         }
         Some(now_ms + (1000 - self.bucket.level).div_ceil(u64::from(self.per_second)))
+    }
+
+    /// Takes the token for a connection that there was.
+    pub(crate) fn take(&mut self) {
+        self.bucket.level = self.bucket.level.saturating_sub(1000);
     }
 }
 
@@ -157,7 +161,10 @@ mod tests {
         let (mut now_ms, mut accepted) = (0, 0);
         while now_ms < 10_000 {
             match pace.wait_until(now_ms) {
-                None => accepted += 1,
+                None => {
+                    pace.take();
+                    accepted += 1;
+                }
                 Some(until) => {
                     assert!(until > now_ms);
                     now_ms = until;

@@ -88,11 +88,11 @@ impl EventLog {
                     warn!(%client_id, action, topic = %topic, left_out, "denied by the access rules");
                 }
             }
-            Event::TooLarge { client_id, peer, bytes, limit } => {
+            Event::TooLarge { client_id, peer, topic, bytes, limit, key } => {
                 if let Some(left_out) = self.refused.admit(self.now_ms) {
                     info!(
-                        %client_id, peer = %Peer(*peer), bytes, limit, left_out,
-                        "packet larger than allowed: raise mqtt.max_packet_size if it is meant to be"
+                        %client_id, peer = %Peer(*peer), topic = topic.as_deref().unwrap_or_default(), bytes, limit, left_out,
+                        "packet larger than allowed: raise {key} if it is meant to be"
                     );
                 }
             }

@@ -18,4 +18,4 @@ mod transport;
 mod worker_thread;
 pub mod ws;
 
-pub use node::{Bound, RunningNode, start};
+pub use node::{Bound, OnDamage, RunningNode, start};

@@ -84,6 +84,7 @@ impl Acceptor {
         loop {
             match self.accept_once() {
                 Ok((wire, peer)) => {
+                    gate.take();
                     return match gate.admit(now_ms, peer, &self.seats) {
                         Ok(seat) => Accepted::Connection(wire, peer, seat),
                         Err(shed) => Accepted::Shed(shed, peer),
@@ -187,6 +188,13 @@ impl Gate {
     /// A gate with this thread's share of the node's rates.
     pub(crate) fn new(rate: Option<ConnectRate>, pace: Option<Pace>) -> Self {
         Self { rate, pace, spare: spare() }
+    }
+
+    /// Counts a connection that was there to be accepted.
+    fn take(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.take();
+        }
     }
 
     fn admit(&mut self, now_ms: u64, peer: Option<SocketAddr>, seats: &Arc<Seats>) -> Result<Seat, Shed> {
@@ -315,6 +323,20 @@ mod tests {
         drop(first);
         assert_eq!(node.taken(), 0);
         assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Connection(..)));
+    }
+
+    #[test]
+    fn asking_when_nobody_waits_does_not_slow_down_who_comes_next() {
+        let (address, mut copies) = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let mut acceptor = Acceptor::tcp(0, Seats::new(0, None), copies.remove(0));
+        // One connection at once; the clock stands still.
+        let mut gate = Gate::new(None, Pace::new(1));
+        for _ in 0..10 {
+            assert!(matches!(acceptor.accept(&mut gate, 0), Accepted::None));
+        }
+        let _clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Connection(..)));
+        assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Rest));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod credentials;
 mod listeners;
 mod plan;
 mod pulse;
+mod standing;
 mod start;
 mod system;
 mod threads;
@@ -58,13 +59,31 @@ pub struct Bound {
     pub bind: Bind,
 }
 
+/// What happens when the log of the store is damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnDamage {
+    /// The node does not start.
+    #[default]
+    Refuse,
+    /// It starts with what stands before the damage. For an operator who decides so, this once: no configuration says it.
+    AcceptLoss,
+}
+
+impl OnDamage {
+    /// What a flag of the command line says.
+    #[must_use]
+    pub fn of_flag(accept_loss: bool) -> Self {
+        if accept_loss { Self::AcceptLoss } else { Self::Refuse }
+    }
+}
+
 /// Starts a node and returns once it serves.
 ///
 /// # Errors
 /// What cannot be opened or read, in words for the operator. Nothing is left running then.
-pub fn start(config: &NodeConfig) -> anyhow::Result<RunningNode> {
+pub fn start(config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<RunningNode> {
     system::raise_descriptor_limit();
-    Starting::prepare(config)?.start(config)
+    Starting::prepare(config)?.start(config, on_damage)
 }
 
 impl RunningNode {

@@ -47,7 +47,7 @@ pub enum StoreError {
     /// The log lacks what was acknowledged.
     #[error(
         "the log {} is damaged: what was stored from change {missing} on cannot be read; \
-         restore a copy of the folder, or accept that it is lost",
+         restore a copy of the folder, or start `sluice node` once with --accept-loss to go on without it",
         file.display()
     )]
     Damaged {

@@ -67,11 +67,18 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 
 fn check_log(path: &Path, options: &Options) -> Result<(), StoreError> {
     let damage = wal::check(path).map_err(|source| StoreError::Folder { path: path.into(), source })?;
-    let Some(Damage { file, missing }) = damage else { return Ok(()) };
+    let Some(Damage { file, missing }) = damage else {
+        if options.accept_loss {
+            tracing::warn!(
+                "--accept-loss, but nothing is damaged: start without it, or the next damage goes unnoticed"
+            );
+        }
+        return Ok(());
+    };
     if !options.accept_loss {
         return Err(StoreError::Damaged { file, missing });
     }
-    tracing::error!(file = %file.display(), missing, "the log is damaged; going on without what follows, as configured");
+    tracing::error!(file = %file.display(), missing, "the log is damaged; what was stored behind the damage is lost, as --accept-loss allows");
     Ok(())
 }
 

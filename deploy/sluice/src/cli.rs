@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
-use sluice_dataplane_server::config::Bind;
+use sluice_dataplane_server::{OnDamage, config::Bind};
 
 use crate::{config, exit::Failure, healthcheck, password, serve, version};
 
@@ -29,6 +29,10 @@ enum Command {
         /// The configuration file
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
+        /// Starts although the log of the store is damaged: what was stored behind the damage is lost for good. Use it
+        /// once, when there is no copy to restore
+        #[arg(long)]
+        accept_loss: bool,
     },
     /// Checks a configuration file, or prints what it may contain
     #[command(subcommand)]
@@ -68,7 +72,7 @@ pub(crate) struct DevArgs {
 /// `sluice config …`.
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Checks a file and everything it names, and shows who may come in where
+    /// Checks a file and everything it names, and shows what holds at each listener
     Check {
         /// The configuration file
         file: PathBuf,
@@ -114,7 +118,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     };
     match cli.command {
         Command::Dev(args) => serve::dev(args),
-        Command::Node { config } => serve::node(&config),
+        Command::Node { config, accept_loss } => serve::node(&config, OnDamage::of_flag(accept_loss)),
         Command::Config(command) => config::run(&command),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Password(args) => password::run(&args),

@@ -5,7 +5,9 @@ mod cli;
 mod config;
 mod exit;
 mod healthcheck;
+mod memory;
 mod password;
+mod policy;
 mod serve;
 mod version;
 
@@ -16,5 +18,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::decline_huge_pages();
     exit::code(cli::run())
 }

@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use sluice_dataplane_server::{
-    RunningNode,
+    OnDamage, RunningNode,
     admin::{AdminServer, Build, NodeFace, StatusSource},
     config::{Bind, Listener, Node, NodeConfig, Protocol, Shutdown},
 };
@@ -28,9 +28,9 @@ use sluice_service::{
 use crate::{banner, cli::DevArgs, exit::Failure};
 
 /// Runs the node of a configuration file.
-pub(crate) fn node(path: &Path) -> Result<(), Failure> {
+pub(crate) fn node(path: &Path, on_damage: OnDamage) -> Result<(), Failure> {
     let config = NodeConfig::load(path)?;
-    run(&config, |node, admin, took| {
+    run(&config, on_damage, |node, admin, took| {
         let mut text = format!(
             "sluice {}  node {}  {} workers  data in {}\n",
             Build::THIS.version,
@@ -63,7 +63,7 @@ pub(crate) fn dev(args: DevArgs) -> Result<(), Failure> {
     };
     config.admin.bind = args.admin;
     "warn,sluice=info".clone_into(&mut config.log.level);
-    run(&config, |node, admin, took| dev_banner(&config, (node, admin), took, temporary.is_some()))
+    run(&config, OnDamage::Refuse, |node, admin, took| dev_banner(&config, (node, admin), took, temporary.is_some()))
 }
 
 fn dev_banner(
@@ -88,7 +88,11 @@ fn dev_banner(
 }
 
 /// Starts the node, says so, and stays until it is told to stop.
-fn run(config: &NodeConfig, banner: impl Fn(&RunningNode, SocketAddr, Duration) -> String) -> Result<(), Failure> {
+fn run(
+    config: &NodeConfig,
+    on_damage: OnDamage,
+    banner: impl Fn(&RunningNode, SocketAddr, Duration) -> String,
+) -> Result<(), Failure> {
     telemetry::init(config.log.format, &config.log.level).map_err(Failure::failed)?;
     let patient = Arc::new(AtomicBool::new(false));
     let requests = requests(Arc::clone(&patient))?;
@@ -97,7 +101,7 @@ fn run(config: &NodeConfig, banner: impl Fn(&RunningNode, SocketAddr, Duration) 
     let admin = AdminServer::start(config.admin.bind, Arc::clone(&face) as Arc<dyn StatusSource>)
         .with_context(|| format!("cannot listen on {} for operators", config.admin.bind))
         .map_err(|error| Failure::of_start(&error))?;
-    let node = Arc::new(sluice_dataplane_server::start(config).map_err(|error| Failure::of_start(&error))?);
+    let node = Arc::new(sluice_dataplane_server::start(config, on_damage).map_err(|error| Failure::of_start(&error))?);
     face.serving(Arc::clone(&node));
     patient.store(true, Ordering::SeqCst);
     let mut out = io::stdout();

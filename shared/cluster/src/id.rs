@@ -41,3 +41,9 @@ impl Epoch {
         Self(self.0 + 1)
     }
 }
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,16 +1,39 @@
-//! The nouns of a Sluice cluster: who the nodes and workers are, how clients and topics fall into shards, and what is
-//! wanted where.
+//! The nouns of a Sluice cluster: who the nodes and workers are, how clients and topics fall into shards, what operators
+//! want of them, on which nodes each shard is, and what is wanted where.
 //!
-//! Plain values and state machines only. Nothing here does I/O, reads a clock or knows an encoding.
+//! Plain values and state machines only. Nothing here does I/O, reads a clock or knows an encoding. What could hold a wrong
+//! value is parsed and cannot.
+//!
+//! * [`Node`], [`Labels`]: a machine, where it stands and what may be expected of it.
+//! * [`Keyspaces`]: which part of the topic space a topic belongs to, and so to which shard.
+//! * [`Policy`]: where the shards of a keyspace shall be.
+//! * [`Placement`]: where they are; [`Replicas`] of one shard change by one step at a time.
+//! * [`interest`], [`routing`]: what nodes want of topics, and which nodes a message goes to.
 
 mod digest;
 mod id;
 pub mod interest;
+mod keyspace;
+mod label;
+mod node;
+mod placement;
+mod policy;
+mod replicas;
 pub mod routing;
 mod shard;
+mod specificity;
 mod version;
 
 pub use digest::SetDigest;
 pub use id::{Epoch, NodeId, WorkerId};
-pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardId, Sharding};
+pub use keyspace::{FILTERS_MAX, KEYSPACES_MAX, Keyspace, KeyspaceError, KeyspaceId, Keyspaces};
+pub use label::{LABEL_BYTES_MAX, LABELS_MAX, Label, LabelError, Labels, Selector};
+pub use node::{Liveness, Node, NodePhase, WEIGHT_MAX, Weight, WeightError};
+pub use placement::{Placement, PlacementError};
+pub use policy::{
+    FALLBACKS_MAX, HOME_NODES_MAX, HYBRID_THRESHOLD_BYTES_DEFAULT, HYBRID_THRESHOLD_BYTES_MAX, Home, Policies, Policy,
+    PolicyError, RemoteSubscribers, ReplicaCount, Spread,
+};
+pub use replicas::{REPLICAS_MAX, Replicas, ReplicasError};
+pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardId, ShardKey, Sharding, stable_hash};
 pub use version::Version;

@@ -4,9 +4,11 @@
 //! the topic space. Shards are fixed in number for the life of a cluster: they move, they never split. The hash is
 //! therefore part of the stored format: it must give the same answer on every machine and in every version.
 
+use std::fmt;
+
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::WorkerId;
+use crate::{KeyspaceId, WorkerId};
 
 /// Shards of a keyspace unless configured otherwise.
 pub const SHARDS_DEFAULT: u16 = 64;
@@ -23,6 +25,34 @@ impl ShardId {
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// The shard of a keyspace of `shards` shards that a client id or a topic falls to.
+    pub(crate) fn of(key: &str, shards: u16) -> Self {
+        // Multiply-shift maps the hash onto 0..shards without the bias and cost of a division.
+        let wide = u128::from(stable_hash(key.as_bytes())) * u128::from(shards);
+        Self((wide >> 64) as u16)
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A shard of the cluster: which of its keyspace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct ShardKey {
+    /// Whose shard it is.
+    pub keyspace: KeyspaceId,
+    /// Which one, below the keyspace's number of shards.
+    pub shard: ShardId,
+}
+
+impl fmt::Display for ShardKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.keyspace, self.shard)
     }
 }
 
@@ -60,13 +90,13 @@ impl Sharding {
     /// The shard that owns the session of a client.
     #[must_use]
     pub fn of_client(&self, client_id: &str) -> ShardId {
-        self.of_bytes(client_id.as_bytes())
+        ShardId::of(client_id, self.shards)
     }
 
     /// The shard that owns the retained message of a topic.
     #[must_use]
     pub fn of_topic(&self, topic: &str) -> ShardId {
-        self.of_bytes(topic.as_bytes())
+        ShardId::of(topic, self.shards)
     }
 
     /// The worker of this node that runs a shard.
@@ -78,14 +108,15 @@ impl Sharding {
     /// The hash that shards come from, for other choices that must be the same everywhere.
     #[must_use]
     pub fn hash(&self, key: &str) -> u64 {
-        xxh3_64(key.as_bytes())
+        stable_hash(key.as_bytes())
     }
+}
 
-    fn of_bytes(&self, key: &[u8]) -> ShardId {
-        // Multiply-shift maps the hash onto 0..shards without the bias and cost of a division.
-        let wide = u128::from(xxh3_64(key)) * u128::from(self.shards);
-        ShardId((wide >> 64) as u16)
-    }
+/// A hash that is the same on every machine and in every version, for what is stored. Not keyed: where a client gains
+/// by a collision, use another.
+#[must_use]
+pub fn stable_hash(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }
 
 #[cfg(test)]

@@ -100,15 +100,21 @@ impl Authority {
     /// A list, in PEM, that revokes these certificates of this authority.
     #[must_use]
     pub fn revocation_list(&self, revoked: &[&Identity]) -> String {
+        self.revocation_list_until(2090, revoked)
+    }
+
+    /// As [`Self::revocation_list`], to be replaced at the beginning of this year.
+    #[must_use]
+    pub fn revocation_list_until(&self, year: i32, revoked: &[&Identity]) -> String {
         let revoked = revoked.iter().map(|identity| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&identity.serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
+            revocation_time: date_time_ymd(2023, 1, 1),
             reason_code: None,
             invalidity_date: None,
         });
         let list = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
+            this_update: date_time_ymd(2023, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

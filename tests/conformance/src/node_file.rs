@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     scram,
-    server::{Server, run_to_end},
+    server::{Server, run_command, run_to_end},
 };
 
 /// A node file under construction, in a folder of its own.
@@ -129,6 +129,16 @@ impl NodeFile {
         self.start(&["mqtt"])
     }
 
+    /// What `sluice config check` says of the file, which must be good.
+    #[must_use]
+    pub fn checked(self) -> String {
+        self.write();
+        let file = self.folder.path().join("sluice.yaml").display().to_string();
+        let (code, output) = run_command(&["config", "check", &file]);
+        assert_eq!(code, Some(0), "the file must be good:\n{output}");
+        output
+    }
+
     /// Tries to start the node, which must refuse. Returns what it said.
     #[must_use]
     pub fn refused(self) -> String {
@@ -150,12 +160,22 @@ pub fn write_private(path: &Path, content: &[u8]) {
 /// A line of the password file.
 #[must_use]
 pub fn user_line(name: &str, password: &str) -> String {
-    let salt = SaltString::encode_b64(b"conformance salt").expect("a salt");
     // The least that is accepted: these tests are about outcomes, not about cost.
-    let params = Params::new(1024, 1, 1, None).expect("parameters");
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let hash = argon2.hash_password(password.as_bytes(), &salt).expect("a hash");
+    let hash = hash(password, 1024, 1);
     format!("{name}:{hash} {}", scram::verifier(password))
+}
+
+/// A line whose hash takes so much memory (KiB) and so many passes.
+#[must_use]
+pub fn user_line_of_cost(name: &str, password: &str, memory_kib: u32, passes: u32) -> String {
+    format!("{name}:{}", hash(password, memory_kib, passes))
+}
+
+fn hash(password: &str, memory_kib: u32, passes: u32) -> String {
+    let salt = SaltString::encode_b64(b"conformance salt").expect("a salt");
+    let params = Params::new(memory_kib, passes, 1, None).expect("parameters");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password(password.as_bytes(), &salt).expect("a hash").to_string()
 }
 
 const PASSWORD_STEP: &str = "password: {file: users}";

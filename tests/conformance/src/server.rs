@@ -68,8 +68,22 @@ impl Server {
     /// A server that runs the node file `sluice.yaml` of a folder and must say that it serves these schemes.
     #[must_use]
     pub fn node(folder: TempDir, schemes: &[&str]) -> Self {
-        let args = node_args(folder.path());
+        Self::node_with(folder, schemes, &[])
+    }
+
+    /// As [`Self::node`], with more arguments.
+    #[must_use]
+    pub fn node_with(folder: TempDir, schemes: &[&str], more: &[&str]) -> Self {
+        let mut args = node_args(folder.path());
+        args.extend(more.iter().map(|&arg| arg.to_owned()));
         Self::start(&args, schemes, Some(folder))
+    }
+
+    /// Kills a node at once (SIGKILL), and leaves its folder.
+    #[must_use]
+    pub fn kill(mut self) -> TempDir {
+        self.process.take().expect("a process of ours").kill_hard();
+        self.folder.take().expect("a node's folder")
     }
 
     fn start(args: &[String], schemes: &[&str], folder: Option<TempDir>) -> Self {
@@ -80,11 +94,10 @@ impl Server {
 
     /// Kills the process at once (SIGKILL) and starts it again on what it left on disk. For nodes, not `dev`.
     #[must_use]
-    pub fn kill_and_restart(mut self) -> Self {
+    pub fn kill_and_restart(self) -> Self {
         let schemes: Vec<String> = self.endpoints.iter().map(|e| e.scheme.clone()).collect();
         let schemes: Vec<&str> = schemes.iter().map(String::as_str).collect();
-        self.process.take().expect("a process of ours").kill_hard();
-        Self::node(self.folder.take().expect("a node's folder"), &schemes)
+        Self::node(self.kill(), &schemes)
     }
 
     /// The folder of a node.
@@ -217,8 +230,15 @@ impl Drop for Bystander {
 /// Runs the binary to its end, as for a node file that it must refuse. Returns its exit code and all it printed.
 #[must_use]
 pub fn run_to_end(folder: &Path) -> (Option<i32>, String) {
+    let args = node_args(folder);
+    run_command(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Runs the binary with these arguments to its end. Returns its exit code and all it printed.
+#[must_use]
+pub fn run_command(args: &[&str]) -> (Option<i32>, String) {
     let mut child = without_settings(&mut Command::new(binary()))
-        .args(node_args(folder))
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

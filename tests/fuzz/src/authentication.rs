@@ -111,6 +111,7 @@ fn check(token: &str) -> Verdict {
         certificate: None,
         peer: None,
         allow_anonymous: false,
+        identity_as_username: false,
         bound_to: None,
     };
     chain().check(&credentials, NOW_MS)

@@ -204,6 +204,11 @@ impl Run {
         let Some(socket) = self.clients[at].connection.as_ref().map(|connection| connection.socket) else { return 0 };
         let bytes = self.node.read(socket);
         let reply = self.clients[at].receive(&bytes, &mut self.ledger);
+        if !self.node.is_open(socket) && self.clients[at].accepted().is_none() {
+            // The store took longer than a CONNECT may wait.
+            self.hang_up(at, false);
+            return bytes.len();
+        }
         assert!(self.node.is_open(socket), "a client that keeps to the rules was disconnected");
         self.send(at, &reply);
         bytes.len()
@@ -223,7 +228,8 @@ impl Run {
             // Two that are both under way could arrive in either order.
             self.hang_up(at, false);
         }
-        self.clients[at].taken_over(&mut self.ledger);
+        // Its connection is taken over, and with that a transient session ends.
+        self.clients[at].lost(&mut self.ledger);
         if let Some(number) = self.fallen[at].take() {
             // A client that is back before a broker that starts has published its will may have spared it.
             self.ledger.messages[number].needed.clear();

@@ -147,3 +147,24 @@ fn scram_finds_the_user_in_whichever_file_it_is() {
     assert_eq!(exchange.username(), "bob");
     assert_eq!(refusal(exchange.finish(b"c=biws,r=x,p=AAAA")), Refusal::Bad);
 }
+
+#[test]
+fn where_the_certificate_is_the_user_name_nothing_else_is_looked_at() {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "meter7");
+    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    for chain in [Chain::default(), Chain::new(vec![jwt_step(), password_step(&alice())])] {
+        let certified = |shown: Credentials<'static>| Credentials { identity_as_username: true, ..shown };
+        for shown in [shown("alice", b"secret"), shown("alice", b"wrong"), Credentials::default()] {
+            let shown = Credentials { certificate: Some(&certificate), ..certified(shown) };
+            assert_eq!(username(chain.check(&shown, 0)).as_deref(), Some("meter7"));
+        }
+        let bare = Credentials { allow_anonymous: true, ..certified(shown("alice", b"secret")) };
+        assert_eq!(refusal(chain.check(&bare, 0)), Refusal::Missing, "no certificate");
+    }
+    let step = password_step(&format!("meter7:{}\n", ScramVerifier::of_password("secret", &[1; 16], 4096).unwrap()));
+    let bare = Credentials { identity_as_username: true, ..Credentials::default() };
+    let begun = Chain::new(vec![step]).begin(scram::METHOD, b"n,,n=meter7,r=abc", &bare, &[0; NONCE_BYTES]);
+    assert!(matches!(begun, Progress::Done(Verdict::Reject(Refusal::Missing))), "{begun:?}");
+}

@@ -1,6 +1,6 @@
 //! Keys, and what they can verify.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU64};
 
 use ring::{
     hmac,
@@ -16,7 +16,7 @@ use x509_parser::{
 };
 
 use super::jwks;
-use crate::config::JwtAlgorithm;
+use crate::{config::JwtAlgorithm, review::fingerprint};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
@@ -107,6 +107,11 @@ impl KeySet {
         if entries.is_empty() { Err(KeyError::NoneServes) } else { Ok(Self(entries)) }
     }
 
+    /// Those of all its keys.
+    pub(super) fn fingerprints(&self) -> impl Iterator<Item = NonZeroU64> {
+        self.0.iter().map(Entry::fingerprint)
+    }
+
     /// The key that a token means: the one it names, or the only one that serves its algorithm. A token that names a
     /// key is never tried with another, except one that has no name.
     pub(super) fn select(&self, algorithm: JwtAlgorithm, id: Option<&str>) -> Option<&Entry> {
@@ -121,6 +126,19 @@ impl KeySet {
 }
 
 impl Entry {
+    /// Another one for another key, and for the same key under another name.
+    pub(super) fn fingerprint(&self) -> NonZeroU64 {
+        let id = self.id.as_deref().unwrap_or_default().as_bytes();
+        let (kind, first, second): (&[u8], &[u8], &[u8]) = match &self.key {
+            Key::Secret(secret) => (b"secret", secret, &[]),
+            Key::Rsa { n, e } => (b"rsa", n, e),
+            Key::P256(point) => (b"p256", point, &[]),
+            Key::P384(point) => (b"p384", point, &[]),
+            Key::Ed25519(point) => (b"ed25519", point, &[]),
+        };
+        fingerprint(&[b"key", kind, id, first, second])
+    }
+
     fn serves(&self, algorithm: JwtAlgorithm) -> bool {
         let named = self.algorithm.as_deref().is_none_or(|name| name == super::name(algorithm));
         named && self.key.serves(algorithm)

@@ -1,10 +1,11 @@
 //! One line of a password file.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use super::hash::Argon2Hash;
 use crate::{
     name::check_name,
+    review::fingerprint,
     scram::{METHOD, ScramVerifier},
 };
 
@@ -15,6 +16,8 @@ pub(super) struct Line<'a> {
     pub(super) argon2: Option<Argon2Hash>,
     pub(super) scram: Option<ScramVerifier>,
     pub(super) attributes: Attributes,
+    /// The hash and the verifier as they stand in the line.
+    pub(super) texts: [&'a str; 2],
 }
 
 /// What a user is besides its password.
@@ -36,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Line<'_>>, String> {
     if name.trim() != name {
         return Err("the name begins or ends with a space".to_owned());
     }
-    let mut line = Line { name, argon2: None, scram: None, attributes: Attributes::default() };
+    let mut line = Line { name, argon2: None, scram: None, attributes: Attributes::default(), texts: [""; 2] };
     for field in fields.split_ascii_whitespace() {
         line.set(field)?;
     }
@@ -46,14 +49,22 @@ pub(super) fn parse(text: &str) -> Result<Option<Line<'_>>, String> {
     Ok(Some(line))
 }
 
-impl Line<'_> {
-    fn set(&mut self, field: &str) -> Result<(), String> {
+impl<'a> Line<'a> {
+    /// Another one when the user's credentials are others.
+    pub(super) fn fingerprint(&self) -> NonZeroU64 {
+        let [argon2, scram] = self.texts.map(str::as_bytes);
+        fingerprint(&[b"password", self.name.as_bytes(), argon2, scram])
+    }
+
+    fn set(&mut self, field: &'a str) -> Result<(), String> {
         if field.starts_with("$argon2") {
             let hash = Argon2Hash::parse(field).map_err(|error| error.to_string())?;
+            self.texts[0] = field;
             return once(self.argon2.replace(hash).is_some(), "an argon2id hash");
         }
         if field.starts_with(METHOD) {
             let verifier = ScramVerifier::parse(field).map_err(|error| error.to_string())?;
+            self.texts[1] = field;
             return once(self.scram.replace(verifier).is_some(), "a SCRAM verifier");
         }
         let attributes = &mut self.attributes;

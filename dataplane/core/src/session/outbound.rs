@@ -31,7 +31,7 @@ pub(crate) struct Queued {
     pub(crate) packet_id: u16,
     /// QoS of the delivery.
     pub(crate) qos: u8,
-    /// [`RETAIN`] and [`DUP`].
+    /// [`RETAIN`], [`DUP`] and [`PASSED_ON`].
     pub(crate) flags: u8,
     /// Bytes it counts for.
     pub(crate) bytes: u32,
@@ -56,6 +56,9 @@ pub(crate) fn expires_s(expires_wall_ms: u64) -> u32 {
 pub(crate) const RETAIN: u8 = 1;
 /// The delivery was tried before.
 pub(crate) const DUP: u8 = 2;
+/// The message was passed on to another member of its group, on another worker, which has not answered yet. It stays in
+/// the queue until then, so that it is never nowhere.
+pub(crate) const PASSED_ON: u8 = 4;
 
 /// What an unacknowledged message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +103,11 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// A packet id that is free, in turn, skipping those in use and 0 [MQTT-2.2.1-4].
+    /// A packet id that no unacknowledged message has, in turn, skipping 0 [MQTT-2.2.1-4]. A message far behind in the
+    /// queue may have it: [`Self::is_in_window`] keeps the two apart.
     ///
     /// # Panics
-    /// When all 65,535 are in use: the window and the queue are bounded below that.
+    /// When all 65,535 are unacknowledged: [`crate::OUTBOUND_WINDOW_MAX`] is below that.
     pub(crate) fn next_packet_id(&mut self) -> u16 {
         for _ in 0..=u16::MAX {
             self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
@@ -142,11 +146,6 @@ impl Outbound {
         self.queue.push_back(queued);
     }
 
-    /// Messages that wait or are unacknowledged.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.queue.len() + self.window.len()
-    }
-
     /// Takes the oldest from the queue.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
@@ -171,6 +170,18 @@ impl Outbound {
         over
     }
 
+    /// Takes the stored message with this number out of the queue.
+    pub(crate) fn take_stored(&mut self, seq: u64) -> Option<Queued> {
+        self.take_at(self.queue.iter().position(|queued| queued.body == Body::Stored(seq))?)
+    }
+
+    /// Takes the message in place `at` out of the queue.
+    pub(crate) fn take_at(&mut self, at: usize) -> Option<Queued> {
+        let queued = self.queue.remove(at)?;
+        self.queue_bytes -= queued.bytes as usize;
+        Some(queued)
+    }
+
     /// Settles what waits for this acknowledgement; `None` when nothing with this packet id waits for it.
     pub(crate) fn settle(&mut self, packet_id: u16, awaited: Awaits) -> Option<Inflight> {
         let at = self.find(packet_id)?;
@@ -182,6 +193,11 @@ impl Outbound {
             self.window = VecDeque::new();
         }
         settled
+    }
+
+    /// Whether an unacknowledged message has this packet id.
+    pub(crate) fn is_in_window(&self, packet_id: u16) -> bool {
+        self.careful && self.find(packet_id).is_some()
     }
 
     /// The unacknowledged message with this packet id.

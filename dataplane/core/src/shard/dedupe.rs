@@ -31,6 +31,11 @@ impl Dedupe {
         }
     }
 
+    /// Whether this message was admitted before.
+    pub(crate) fn knows(&self, id: &MessageId) -> bool {
+        self.numbers.binary_search(&id.number).is_ok()
+    }
+
     /// When the publisher was last heard of.
     pub(crate) fn last_wall_ms(&self) -> u64 {
         self.last_wall_ms

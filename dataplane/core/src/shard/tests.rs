@@ -34,7 +34,8 @@ fn a_message_for_two_sessions_is_stored_once_and_dropped_when_both_have_settled(
     assert_eq!(shard.append(1, &message(b"one"), &to(10, 1)), 1);
     assert_eq!(shard.append(1, &message(b"one"), &to(11, 1)), 1);
     assert_eq!(shard.append(2, &message(b"two"), &to(10, 2)), 2);
-    assert_eq!(shard.seal(&mut ops), Some(2));
+    shard.seal(&mut ops);
+    assert_eq!((shard.take_sealed(), shard.take_sealed()), (Some(2), None));
     let (first, body) = stored_block(&ops);
     assert_eq!(first, 1);
     assert_eq!(body.windows(3).filter(|w| w == b"one").count(), 1);

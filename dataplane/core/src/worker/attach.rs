@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluice_dataplane_access::Principal;
 use sluice_mqtt::{ConnAck, QoS, ReasonCode, Version, encode};
 
-use super::{Takeovers, Worker, dispatch::Flow};
+use super::{Turbulence, Worker, dispatch::Flow};
 use crate::{
     ConnId, Event, Key, Now, Op, Output,
     connection::{
@@ -95,8 +95,7 @@ impl Worker {
         }
         // Without a connection a transient session is gone by now. A restored one may be over and its timer not yet due.
         let durable = self.sessions.peek(session)?.durable.as_ref()?;
-        let end_wall_ms = durable.detached_wall_ms + u64::from(durable.expiry_s) * 1000;
-        let is_over = durable.detached_wall_ms != 0 && end_wall_ms <= now.wall_ms;
+        let is_over = durable.detached_wall_ms != 0 && durable.ends_ms <= now.mono_ms;
         if clean_start || is_over {
             self.end_session(now, session);
             return None;
@@ -111,7 +110,7 @@ impl Worker {
     /// A will with a delay is not published when its session is resumed at once [MQTT-3.1.3-9].
     fn spare_will_if_resumed(&mut self, session: u32, clean_start: bool) {
         let Some(s) = self.sessions.at(session) else { return };
-        let resumed = !clean_start && s.is_persistent();
+        let resumed = !clean_start && s.durable.as_ref().is_some_and(|durable| durable.expiry_s > 0);
         if resumed && s.will.as_ref().is_some_and(|will| will.delay_s > 0) {
             s.will = None;
         }
@@ -121,32 +120,46 @@ impl Worker {
         self.stats.takeovers += 1;
         let (client_id, new_peer) = self.name_of(id);
         let client_id = self.sessions.peek(session).map_or(client_id, |s| Arc::clone(s.client_id()));
-        let minute = now.mono_ms / 60_000;
-        let fresh = Takeovers { minute, count: 0, held_until_ms: 0 };
-        let takeovers = self.takeovers.entry(Arc::clone(&client_id)).or_insert(fresh);
-        if takeovers.minute != minute {
-            takeovers.minute = minute;
-            takeovers.count = 0;
-        }
-        takeovers.count += 1;
         let limit = self.settings.takeovers_per_minute_max;
-        if limit > 0 && takeovers.count >= limit {
-            takeovers.count = 0;
-            takeovers.held_until_ms = now.mono_ms + HOLD_MS;
+        let turbulence = self.turbulence_of(now, &client_id);
+        turbulence.takeovers += 1;
+        if limit > 0 && turbulence.takeovers >= limit {
+            turbulence.takeovers = 0;
+            turbulence.held_until_ms = now.mono_ms + HOLD_MS;
             let old_peer = self.conns.peek(old).and_then(|conn| conn.opened.peer);
             self.outputs.push_back(Output::Log(Event::Flapping { client_id, old: old_peer, new: new_peer }));
         }
     }
 
-    /// Whether a client id went back and forth too often and must wait (BAD_INPUT X1).
-    pub(super) fn is_held(&self, now: Now, client_id: &str) -> bool {
-        self.takeovers.get(client_id).is_some_and(|t| now.mono_ms < t.held_until_ms)
+    /// A client's will was published: one that leaves wills all the time is held off (BAD_INPUT W7).
+    pub(super) fn note_will(&mut self, now: Now, client_id: &Arc<str>) {
+        let limit = self.settings.wills_per_minute_max;
+        let turbulence = self.turbulence_of(now, client_id);
+        turbulence.wills += 1;
+        if limit > 0 && turbulence.wills >= limit {
+            turbulence.wills = 0;
+            turbulence.held_until_ms = now.mono_ms + HOLD_MS;
+        }
     }
 
-    /// Forgets takeovers of past minutes.
-    pub(super) fn forget_old_takeovers(&mut self, now: Now) {
+    fn turbulence_of(&mut self, now: Now, client_id: &Arc<str>) -> &mut Turbulence {
         let minute = now.mono_ms / 60_000;
-        self.takeovers.retain(|_, t| t.minute == minute || now.mono_ms < t.held_until_ms);
+        let turbulence = self.turbulence.entry(Arc::clone(client_id)).or_default();
+        if turbulence.minute != minute {
+            *turbulence = Turbulence { minute, held_until_ms: turbulence.held_until_ms, ..Turbulence::default() };
+        }
+        turbulence
+    }
+
+    /// Whether a client id came and went too often and must wait (BAD_INPUT X1, W7).
+    pub(super) fn is_held(&self, now: Now, client_id: &str) -> bool {
+        self.turbulence.get(client_id).is_some_and(|t| now.mono_ms < t.held_until_ms)
+    }
+
+    /// Forgets what happened in past minutes.
+    pub(super) fn forget_old_turbulence(&mut self, now: Now) {
+        let minute = now.mono_ms / 60_000;
+        self.turbulence.retain(|_, t| t.minute == minute || now.mono_ms < t.held_until_ms);
     }
 
     fn create_session(
@@ -194,9 +207,15 @@ impl Worker {
             uid,
             expiry_s,
             detached_wall_ms: 0,
+            ends_ms: 0,
+            armed_ms: 0,
             dirty: false,
             touched: false,
             next_exchange: 1,
+            sent: 0,
+            sent_stored: 0,
+            gap_seq: 0,
+            ended: false,
         }))
     }
 
@@ -209,6 +228,8 @@ impl Worker {
             self.stats.sessions_offline = self.stats.sessions_offline.saturating_sub(1);
         }
         self.write_identity(place);
+        // Under another name's rights, or narrower ones of its own (BAD_INPUT A6, A10).
+        self.check_subscriptions(place);
     }
 
     /// Keeps the will with the session and in the store: it is published also when this process dies. Whether the
@@ -293,8 +314,8 @@ impl Worker {
         self.resume(id);
         if let Some(place) = session {
             self.send_again(now, id, place);
-            self.announce_memberships(place);
-            let groups = self.groups_of(place);
+            self.tell_groups(place);
+            let groups = self.groups_waiting_for(place);
             self.hand_over_waiting(now, &groups);
         }
     }

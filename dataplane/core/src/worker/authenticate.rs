@@ -20,7 +20,8 @@ impl Worker {
     pub(super) fn ask_or_accept(&mut self, now: Now, id: ConnId, connect: &Connect<'_>) -> Flow {
         let Some(conn) = self.conns.peek(id) else { return Flow::Closed };
         let listener = conn.opened.listener;
-        let anonymous = self.settings.listeners.get(usize::from(listener)).is_some_and(|l| l.allow_anonymous);
+        let settings = self.settings.listeners.get(usize::from(listener));
+        let anonymous = settings.is_some_and(|l| l.allow_anonymous && !l.identity_as_username);
         let method = connect.properties.auth_method;
         let shows = connect.username.is_some() || connect.password.is_some() || method.is_some();
         let ask = !anonymous || (self.settings.has_authentication && (shows || conn.opened.certificate.is_some()));
@@ -153,6 +154,14 @@ impl Worker {
             return;
         }
         let principal = conn.session.and_then(|s| self.sessions.peek(s)).map(|s| Arc::clone(&s.principal));
+        let client_id = principal.as_ref().map(|principal| Arc::clone(principal.client_id())).unwrap_or_default();
+        let verdict = match verdict {
+            Verdict::Accept(accepted) => match self.still_accepted(id, &client_id, &accepted) {
+                Some(accepted) => Verdict::Accept(Box::new(accepted)),
+                None => Verdict::Reject(ReasonCode::NotAuthorized),
+            },
+            verdict @ (Verdict::Continue(_) | Verdict::Reject(_)) => verdict,
+        };
         match verdict {
             Verdict::Continue(data) => self.write_auth(id, ReasonCode::ContinueAuthentication, Some(&data)),
             Verdict::Accept(accepted) if principal.is_some_and(|p| p.username() == accepted.username.as_ref()) => {
@@ -171,7 +180,9 @@ impl Worker {
 
     /// The same user with the groups and the scope of its new credentials.
     fn renew_principal(&mut self, id: ConnId, accepted: &Accepted) {
-        let Some(place) = self.conns.peek(id).and_then(|conn| conn.session) else { return };
+        let Some(conn) = self.conns.at(id) else { return };
+        conn.grounds = accepted.grounds;
+        let Some(place) = conn.session else { return };
         if let Some(session) = self.sessions.at(place) {
             session.principal = Arc::new(principal_of(session.client_id(), accepted));
         }
@@ -180,10 +191,19 @@ impl Worker {
 
     /// The client is who it says: may it connect as this, with this will?
     pub(super) fn accept(&mut self, now: Now, id: ConnId, accepted: &Accepted) -> Flow {
-        let Some(connecting) = self.conns.at(id).and_then(|conn| conn.connecting.as_mut()) else { return Flow::Closed };
+        let connecting = self.conns.peek(id).and_then(|conn| conn.connecting.as_ref());
+        let Some(client_id) = connecting.map(|connecting| Arc::clone(&connecting.client_id)) else {
+            return Flow::Closed;
+        };
+        let Some(accepted) = self.still_accepted(id, &client_id, accepted) else {
+            self.stats.denied[0] += 1;
+            return self.refuse_connect(now, id, ReasonCode::NotAuthorized);
+        };
+        let Some(conn) = self.conns.at(id) else { return Flow::Closed };
+        conn.grounds = accepted.grounds;
+        let Some(connecting) = conn.connecting.as_mut() else { return Flow::Closed };
         connecting.auth_data = accepted.data.clone();
-        let principal = principal_of(&connecting.client_id, accepted);
-        let client_id = Arc::clone(&connecting.client_id);
+        let principal = principal_of(&client_id, &accepted);
         let will_allowed = connecting.will.as_ref().is_none_or(|will| allows_will(&self.rules, &principal, will));
         if !will_allowed {
             self.stats.denied[0] += 1;

@@ -7,8 +7,7 @@ use super::Worker;
 use crate::{
     Now, Output, WriteBatch,
     journal::Waiter,
-    peers::Frame,
-    record::{Key, Op},
+    record::{Key, Op, SessionUid},
     session::progress::Progress,
 };
 
@@ -25,12 +24,15 @@ impl Worker {
         let mut ops = std::mem::take(&mut self.journal.ops);
         let mut shards = Vec::new();
         for number in std::mem::take(&mut self.journal.open_shards) {
-            if let Some(last) = self.shard(ShardId(number)).seal(&mut ops) {
+            let shard = self.shard(ShardId(number));
+            shard.seal(&mut ops);
+            if let Some(last) = shard.take_sealed() {
                 shards.push((number, last));
             }
         }
+        let mut progressed = Vec::new();
         for place in std::mem::take(&mut self.journal.dirty) {
-            self.write_progress(place, &mut ops);
+            progressed.extend(self.write_progress(place, &mut ops));
         }
         for &place in &self.journal.touched {
             if let Some(durable) = self.sessions.at(place).and_then(|s| s.durable.as_mut()) {
@@ -38,19 +40,32 @@ impl Worker {
             }
         }
         self.journal.ops = ops;
-        let (batch, ops) = self.journal.seal(shards);
+        let (batch, ops) = self.journal.seal(shards, progressed);
         self.outputs.push_back(Output::Write { batch, ops: WriteBatch { ops } });
     }
 
-    fn write_progress(&mut self, place: u32, ops: &mut Vec<Op>) {
-        let Some(session) = self.sessions.at(place) else { return };
-        let Some(durable) = session.durable.as_mut() else { return };
+    fn write_progress(&mut self, place: u32, ops: &mut Vec<Op>) -> Option<(u32, SessionUid, u64)> {
+        let durable = self.sessions.at(place)?.durable.as_mut()?;
         durable.dirty = false;
         let (shard, uid) = (durable.shard, durable.uid);
         let last_seq = self.shard(shard).last_seq();
-        let Some(session) = self.sessions.peek(place) else { return };
-        let Some(durable) = session.durable.as_ref() else { return };
+        let session = self.sessions.peek(place)?;
+        let durable = session.durable.as_ref()?;
         ops.push(Op::Put(Key::Progress(shard, uid), Progress::of(session, durable, last_seq).encode()));
+        Some((place, uid, durable.sent))
+    }
+
+    /// It is stored that a session was sent so many messages: more may follow.
+    fn on_progress_stored(&mut self, now: Now, place: u32, uid: SessionUid, sent: u64) {
+        let Some(durable) = self.sessions.at(place).and_then(|s| s.durable.as_mut()) else { return };
+        if durable.uid != uid {
+            return;
+        }
+        let was_ahead = durable.is_ahead();
+        durable.sent_stored = sent;
+        if was_ahead {
+            self.pump(now, place);
+        }
     }
 
     /// Notes that a persistent session's progress must be written with the open batch.
@@ -66,25 +81,32 @@ impl Worker {
     /// Everything up to a batch is on stable storage: what waited for it happens.
     pub(super) fn on_stored(&mut self, now: Now, batch: u64) {
         self.journal.on_stored(batch);
-        let mut touched = Vec::new();
+        let (mut touched, mut progressed) = (Vec::new(), Vec::new());
         while let Some(commit) = self.journal.pop_commit() {
             for (number, last) in commit.shards {
                 self.shard(ShardId(number)).stored(last);
             }
             touched.extend(commit.touched);
+            progressed.extend(commit.progressed);
         }
         while let Some(waiter) = self.journal.pop_waiter() {
             match waiter {
                 Waiter::Replies(conn) => self.drain_replies(now, conn),
                 Waiter::Peer { worker, ticket, matched, refused } => {
-                    self.peers.send(worker, &Frame::Done { ticket, matched, refused });
+                    self.send_answer(now, worker, ticket, matched, refused);
                 }
                 Waiter::Frames(worker, frames) => self.peers.send_encoded(worker, &frames),
                 Waiter::RetainedRead(read) => self.load_retained(read),
             }
         }
+        for (place, uid, sent) in progressed {
+            self.on_progress_stored(now, place, uid, sent);
+        }
         for place in touched {
             self.pump(now, place);
+            if self.has_ended(place) {
+                self.redistribute(now, place);
+            }
         }
         self.forget_unsent();
         self.evict_blocks();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_mqtt::{
     ConnAck, Connect, ConnectLimits, DecodeErrorKind, Packet, PacketType, QoS, ReasonCode, Version, Will as WillPacket,
-    decode, decode_connect, encode,
+    decode, decode_connect,
 };
 use sluice_topic::check_topic;
 
@@ -51,6 +51,8 @@ impl Worker {
         let Some(conn) = self.conns.at(id) else { return Flow::Closed };
         conn.version = connect.version;
         conn.bridge = connect.bridge;
+        conn.packet_bytes_max = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
+        conn.problem_information = connect.properties.request_problem_information.unwrap_or(true);
         let (client_id, assigned) = match self.client_id_of(connect) {
             Ok(named) => named,
             Err(reason) => return self.refuse_connect(now, id, reason),
@@ -174,7 +176,8 @@ impl Worker {
         let expiry_s = wanted_expiry_s.min(settings.session_expiry_max_s);
         let max = settings.keep_alive_max_s;
         let over = max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max);
-        let keep_alive_s = if over && connect.version == Version::V5 { max } else { connect.keep_alive };
+        // Version 5 clients are told, others are held to it (BAD_INPUT C10).
+        let keep_alive_s = if over { max } else { connect.keep_alive };
         let connecting = Connecting {
             client_id,
             assigned,
@@ -193,8 +196,6 @@ impl Worker {
             session_present: false,
         };
         if let Some(conn) = self.conns.at(id) {
-            conn.packet_bytes_max = properties.maximum_packet_size.unwrap_or(u32::MAX);
-            conn.problem_information = properties.request_problem_information.unwrap_or(true);
             conn.connecting = Some(Box::new(connecting));
             conn.phase = Phase::Authenticating;
         }
@@ -236,7 +237,7 @@ impl Worker {
         if reason == ReasonCode::UseAnotherServer {
             connack.properties.server_reference = server_reference.as_deref();
         }
-        self.write(id, |out, version| encode::connack(out, version, &connack));
+        self.write_connack_refusal(id, &connack);
     }
 }
 

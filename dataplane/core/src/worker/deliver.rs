@@ -15,7 +15,7 @@ use crate::{
     },
     fanout::{Form, send_one},
     message::MessageRef,
-    session::outbound::{Awaits, Body, DUP, Inflight, Queued, RETAIN, expires_s},
+    session::outbound::{Awaits, Body, DUP, Inflight, PASSED_ON, Queued, RETAIN, expires_s},
     shard::{Look, Record},
     stats::{BadInput, Closed, Dropped},
 };
@@ -158,7 +158,15 @@ impl Worker {
         while let Some(session) = self.sessions.at(place) {
             let Some(front) = session.outbound.queue.front() else { break };
             let Some(id) = session.conn else { return };
-            if front.qos > 0 && !session.has_window() {
+            if (front.qos > 0 && !session.has_window()) || front.flags & PASSED_ON != 0 {
+                break;
+            }
+            if front.packet_id != 0 && session.outbound.is_in_window(front.packet_id) {
+                // Of a queue longer than there are packet ids: it is this one's turn when the other is settled.
+                break;
+            }
+            let is_stored = matches!(front.body, Body::Stored(_));
+            if is_stored && session.durable.as_ref().is_some_and(|durable| durable.is_ahead()) {
                 break;
             }
             let stored = match front.body {
@@ -233,13 +241,8 @@ impl Worker {
             self.stats.dropped[Dropped::Expired as usize] += 1;
             return false;
         }
-        // The right to read it may have been taken while it waited (I25, BAD_INPUT A9).
-        if self.sessions.peek(place).is_some_and(|s| !self.rules.deliver(&s.principal, message.topic)) {
-            self.stats.dropped[Dropped::Denied as usize] += 1;
-            return false;
-        }
         if !self.may_receive(place, message.topic) {
-            // Allowed when it was queued, but no longer (I25).
+            // Allowed when it was queued, but no longer (I25, BAD_INPUT A9).
             self.stats.dropped[Dropped::Denied as usize] += 1;
             return false;
         }
@@ -274,6 +277,9 @@ impl Worker {
             self.stats.inflight += 1;
         }
         if record.is_some() {
+            if let Some(durable) = self.sessions.at(place).and_then(|s| s.durable.as_mut()) {
+                durable.sent += 1;
+            }
             self.note_progress(place);
         }
         self.note_sent(id, qos, sent, message.payload.len())
@@ -302,8 +308,10 @@ impl Worker {
         let Some(settled) = session.outbound.settle(packet_id, awaited) else {
             return self.on_unexpected_ack(now, id, packet_id);
         };
-        session.stalled_since_ms = 0;
         let waits = !session.outbound.queue.is_empty();
+        if session.stalled_since_ms != 0 {
+            self.note_acknowledging(place);
+        }
         self.stats.inflight = self.stats.inflight.saturating_sub(1);
         match settled.body {
             Body::Stored(seq) => self.settle(place, seq),
@@ -333,8 +341,8 @@ impl Worker {
     /// PUBREC: the client has a QoS 2 message; it is released once that is on stable storage.
     pub(super) fn on_pubrec(&mut self, now: Now, id: ConnId, packet_id: u16, reason: ReasonCode) -> Flow {
         let Some(place) = self.conns.peek(id).and_then(|conn| conn.session) else { return Flow::Closed };
+        self.note_acknowledging(place);
         let Some(session) = self.sessions.at(place) else { return Flow::Closed };
-        session.stalled_since_ms = 0;
         let Some(inflight) = session.outbound.inflight(packet_id) else {
             self.count_bad(BadInput::UnknownPacketId);
             self.reply(now, id, Reply::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound), Wait::NOTHING);

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use sluice_mqtt::{Disconnect, ReasonCode, Version, encode};
+use sluice_mqtt::{Disconnect, ReasonCode, Version};
 
 use super::{Worker, attach::protocol_index};
 use crate::{
-    AuthRequest, ConnId, Event, Key, Now, Op, Output,
+    AuthRequest, ConnId, Event, Now, Output,
     auth::{Enhanced, Step},
     connection::{Conn, Phase},
     peers::{Frame, workers_of},
-    session::outbound::{Awaits, Body},
     stats::{BadInput, Closed},
     timers::Timer,
 };
@@ -66,6 +65,7 @@ impl Worker {
         }
         session.conn = None;
         session.stalled_since_ms = 0;
+        session.stalled = false;
         if closed == Closed::Normal {
             session.will = None;
         }
@@ -74,15 +74,16 @@ impl Worker {
             self.end_session(now, place);
             return;
         }
-        self.withdraw_memberships(place);
+        self.tell_groups(place);
+        self.redistribute(now, place);
         let Some(session) = self.sessions.at(place) else { return };
-        let serial = session.serial;
         let end_ms = now.mono_ms + u64::from(expiry_s) * 1000;
         if let Some(durable) = &mut session.durable {
             durable.detached_wall_ms = now.wall_ms.max(1);
+            durable.ends_ms = end_ms;
             self.stats.sessions_offline += 1;
         }
-        self.timers.set(end_ms, Timer::Session { session: place, serial });
+        self.arm_session(place, end_ms);
         self.write_identity(place);
         self.start_will(now, place, closed);
     }
@@ -90,7 +91,6 @@ impl Worker {
     /// The will of a session that goes on without its connection: published now, or when its delay is over.
     fn start_will(&mut self, now: Now, place: u32, closed: Closed) {
         let Some(session) = self.sessions.at(place) else { return };
-        let serial = session.serial;
         let expiry_s = session.durable.as_ref().map_or(0, |durable| durable.expiry_s);
         let Some(will) = &mut session.will else {
             self.forget_stored_will(place);
@@ -103,64 +103,48 @@ impl Worker {
         }
         will.due_ms = now.mono_ms + u64::from(delay_s) * 1000;
         let due_ms = will.due_ms;
-        self.timers.set(due_ms, Timer::Session { session: place, serial });
+        self.arm_session(place, due_ms);
+    }
+
+    /// Lets the timer of a session that has no connection come up at a time, unless it does so earlier.
+    pub(super) fn arm_session(&mut self, place: u32, at_ms: u64) {
+        let Some(session) = self.sessions.at(place) else { return };
+        let timer = Timer::Session { session: place, serial: session.serial };
+        let Some(durable) = &mut session.durable else { return };
+        if durable.armed_ms == 0 || at_ms < durable.armed_ms {
+            durable.armed_ms = at_ms;
+            self.timers.set(at_ms, timer);
+        }
     }
 
     /// A session's timer came up: its will or its end may be due.
     pub(super) fn on_session_timer(&mut self, now: Now, place: u32, serial: u64) {
-        let Some(session) = self.sessions.peek(place) else { return };
-        if session.serial != serial || session.conn.is_some() {
+        let Some(session) = self.sessions.at(place) else { return };
+        let Some(durable) = session.durable.as_mut() else { return };
+        if session.serial != serial || durable.armed_ms > now.mono_ms {
             return;
         }
-        if session.will_due_ms().is_some_and(|due| due <= now.mono_ms) {
+        durable.armed_ms = 0;
+        if session.conn.is_some() {
+            return;
+        }
+        let will_due_ms = session.will_due_ms();
+        if self.has_ended(place) {
+            self.pass_on_again(now, place);
+            return;
+        }
+        if will_due_ms.is_some_and(|due| due <= now.mono_ms) {
             self.publish_will(now, place);
         }
         let Some(session) = self.sessions.peek(place) else { return };
         let Some(durable) = &session.durable else { return };
-        let end_wall_ms = durable.detached_wall_ms + u64::from(durable.expiry_s) * 1000;
-        if end_wall_ms <= now.wall_ms {
+        if durable.ends_ms <= now.mono_ms {
             self.stats.sessions_expired += 1;
             self.end_session(now, place);
-        } else if session.will_due_ms().is_none() {
-            self.timers.set(now.mono_ms + (end_wall_ms - now.wall_ms), Timer::Session { session: place, serial });
+        } else {
+            let next_ms = session.will_due_ms().map_or(durable.ends_ms, |due_ms| due_ms.min(durable.ends_ms));
+            self.arm_session(place, next_ms);
         }
-    }
-
-    /// Ends a session: its will is published, its subscriptions and messages are gone.
-    pub(super) fn end_session(&mut self, now: Now, place: u32) {
-        self.publish_will(now, place);
-        self.remove_all_subscriptions(place);
-        let Some(session) = self.sessions.remove(place) else { return };
-        if self.by_client.get(session.client_id()) == Some(&place) {
-            self.by_client.remove(session.client_id());
-        }
-        if let Some(durable) = &session.durable {
-            if durable.detached_wall_ms != 0 {
-                self.stats.sessions_offline = self.stats.sessions_offline.saturating_sub(1);
-            }
-            self.by_uid.remove(&durable.uid);
-            if let Some(name) = session.principal.username() {
-                self.count_session(name, -1);
-            }
-            let (shard, uid) = (durable.shard, durable.uid);
-            self.shard(shard).session_ended_in = self.journal.open_batch();
-            self.journal.ops.push(Op::Drop(Key::Session(shard, uid)));
-            self.journal.ops.push(Op::Drop(Key::Progress(shard, uid)));
-            for subscription in &session.subscriptions {
-                self.journal.ops.push(Op::Drop(Key::Subscription(shard, uid, subscription.filter.clone())));
-            }
-            let mut ops = std::mem::take(&mut self.journal.ops);
-            let queued = session.outbound.queue.iter().map(|q| &q.body);
-            let inflight = session.outbound.window.iter().map(|i| &i.body);
-            for body in queued.chain(inflight) {
-                if let Body::Stored(seq) = body {
-                    self.shard(shard).settle(*seq, &mut ops);
-                }
-            }
-            self.journal.ops = ops;
-        }
-        self.uncount_queue(session.outbound.queue.len(), session.outbound.queue_bytes);
-        self.redispatch(now, session.outbound);
     }
 
     /// Counts a persistent session of a principal, and tells the other workers: its quota is one for all of them.
@@ -168,19 +152,6 @@ impl Worker {
         let count = self.quotas.add(principal, by);
         for worker in workers_of(self.peers.everyone()) {
             self.peers.send(worker, &Frame::Sessions { count, principal });
-        }
-    }
-
-    /// Messages of shared groups that an ended session had not acknowledged go to other members, except QoS 2 messages
-    /// that were sent [MQTT-4.8.2-5].
-    fn redispatch(&mut self, now: Now, outbound: crate::session::outbound::Outbound) {
-        let sent = outbound.window.into_iter().filter(|i| i.group != 0 && i.awaits == Awaits::Ack);
-        let sent = sent.map(|i| (i.group - 1, i.body));
-        let waiting = outbound.queue.into_iter().filter(|q| q.group != 0).map(|q| (q.group - 1, q.body));
-        for (group, body) in sent.chain(waiting) {
-            if let Body::Memory(bytes) = body {
-                self.route_to_group(now, group, &bytes);
-            }
         }
     }
 
@@ -244,8 +215,8 @@ impl Worker {
             self.resume(id);
         }
         let Some(conn) = self.conns.at(id) else { return };
-        if conn.paused {
-            // Nothing can be heard from a client that is not read.
+        if conn.paused && !conn.blocked {
+            // Nothing can be heard from a client that is not read. One that does not read itself is not spared.
             conn.heard_ms = now.mono_ms;
         }
         let deadlines = Deadlines::of(conn, now, self.settings.packet_deadline_ms);
@@ -281,7 +252,7 @@ impl Worker {
                 if reference.is_some() { ReasonCode::UseAnotherServer } else { ReasonCode::ServerShuttingDown };
             let mut disconnect = Disconnect::new(reason);
             disconnect.properties.server_reference = reference.as_deref();
-            self.write(id, |out, version| encode::disconnect(out, version, &disconnect));
+            self.write_disconnect(id, &disconnect, None);
         }
         self.abort(now, id, Closed::ShuttingDown);
     }

@@ -4,7 +4,7 @@ use sluice_mqtt::{Disconnect, FrameError, Packet, PacketType, ReasonCode, Versio
 
 use super::{UNFLUSHED_BYTES_MAX, Worker};
 use crate::{
-    ConnId, Event, Now, Output, Received, Then,
+    ConnId, Now, Output, Received, Then,
     connection::Phase,
     stats::{BadInput, Closed},
 };
@@ -46,7 +46,7 @@ impl Worker {
                     return self.refuse_early(now, id, &bytes[at..]).unwrap_or(done(at, Then::Continue));
                 }
                 Err(error) => {
-                    self.on_frame_error(now, id, &error);
+                    self.on_frame_error(now, id, &error, &bytes[at..]);
                     return done(bytes.len(), Then::Close);
                 }
             };
@@ -100,12 +100,12 @@ impl Worker {
         self.conns.peek(id).is_some_and(|conn| match conn.phase {
             Phase::Attaching => true,
             Phase::Authenticating => conn.connecting.as_ref().is_some_and(|c| c.asked),
-            Phase::Attached => conn.paused,
+            Phase::Attached => conn.paused || conn.is_stuffed(self.settings.outbox_bytes_max),
             Phase::Fresh | Phase::Closing => false,
         })
     }
 
-    fn packet_max(&self, id: ConnId) -> u32 {
+    pub(super) fn packet_max(&self, id: ConnId) -> u32 {
         let Some(conn) = self.conns.peek(id) else { return 0 };
         if matches!(conn.phase, Phase::Attached) {
             self.packet_bytes_max(conn.opened.listener)
@@ -145,20 +145,14 @@ impl Worker {
         Some(Received { consumed: bytes.len(), then: Then::Close })
     }
 
-    fn on_frame_error(&mut self, now: Now, id: ConnId, error: &FrameError) {
-        let (cause, closed) = match error {
-            FrameError::TooLarge { .. } => (BadInput::TooLarge, Closed::PacketTooLarge),
+    fn on_frame_error(&mut self, now: Now, id: ConnId, error: &FrameError, bytes: &[u8]) {
+        match *error {
+            FrameError::TooLarge { len, .. } => self.on_packet_too_large(now, id, len as usize, bytes),
             FrameError::MalformedLength | FrameError::BadFirstByte { .. } => {
-                (BadInput::Malformed, Closed::MalformedPacket)
+                self.count_bad(BadInput::Malformed);
+                self.disconnect(now, id, error.reason(), Closed::MalformedPacket);
             }
-        };
-        self.count_bad(cause);
-        if let FrameError::TooLarge { len, .. } = *error {
-            let limit = self.packet_max(id) as usize;
-            let (client_id, peer) = self.name_of(id);
-            self.outputs.push_back(Output::Log(Event::TooLarge { client_id, peer, bytes: len as usize, limit }));
         }
-        self.disconnect(now, id, error.reason(), closed);
     }
 
     fn on_packet(&mut self, now: Now, id: ConnId, first: u8, body: &[u8]) -> Flow {
@@ -257,11 +251,23 @@ impl Worker {
 
     /// Ends a connection with a reason: version 5 clients that are connected are told.
     pub(super) fn disconnect(&mut self, now: Now, id: ConnId, reason: ReasonCode, closed: Closed) {
+        self.disconnect_saying(now, id, reason, closed, None);
+    }
+
+    /// As [`Self::disconnect`], with words of its own.
+    pub(super) fn disconnect_saying(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        reason: ReasonCode,
+        closed: Closed,
+        text: Option<&str>,
+    ) {
         let Some(conn) = self.conns.peek(id) else { return };
         match conn.phase {
             Phase::Attached if conn.version == Version::V5 => {
                 let disconnect = Disconnect::new(in_disconnect(reason));
-                self.write(id, |out, version| sluice_mqtt::encode::disconnect(out, version, &disconnect));
+                self.write_disconnect(id, &disconnect, text);
             }
             Phase::Authenticating | Phase::Attaching => self.write_refusal(id, in_connack(reason)),
             Phase::Attached | Phase::Fresh | Phase::Closing => {}

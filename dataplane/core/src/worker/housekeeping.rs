@@ -39,7 +39,7 @@ enum Shedding {
     Connects,
     /// QoS 0 messages are dropped, too.
     Qos0,
-    /// The session that holds most is closed, too: one a round.
+    /// The sessions that hold most are closed, too.
     Sessions,
 }
 
@@ -69,6 +69,8 @@ const SWEEP_MS: u64 = 1000;
 const ROUNDS_AN_HOUR: u64 = 3600;
 /// Registers looked at in a round.
 const RETAINED_AT_ONCE: usize = 2_000;
+/// Connections closed for want of memory in a round.
+const CLOSED_AT_ONCE: usize = 64;
 /// What an idle session and its connection are counted as.
 const SESSION_BYTES: usize = 1024;
 
@@ -111,10 +113,14 @@ impl Worker {
         if self.housekeeping.rounds.is_multiple_of(ROUNDS_AN_HOUR) {
             self.forget_old_publishers(now);
         }
-        self.forget_old_takeovers(now);
+        self.forget_old_turbulence(now);
         self.watch_memory(now);
         self.send_away_due(now);
-        let pace_ms = if self.housekeeping.leaving.is_empty() { SWEEP_MS } else { SWEEP_MS / 20 };
+        let pace_ms = match (self.housekeeping.leaving.is_empty(), self.housekeeping.shedding) {
+            (true, Shedding::None) => SWEEP_MS,
+            (true, _) => SWEEP_MS / 4,
+            (false, _) => SWEEP_MS / 20,
+        };
         self.timers.set(now.mono_ms + pace_ms, Timer::Sweep);
     }
 
@@ -137,7 +143,7 @@ impl Worker {
         let blocks: usize = self.shards.iter().flatten().map(crate::shard::Shard::cached_bytes).sum();
         self.conns.len().max(self.sessions.len()) * SESSION_BYTES
             + self.stats.outbox_bytes as usize
-            + self.stats.queued_messages as usize * 32
+            + self.sessions.iter().map(|(_, session)| session.memory_bytes()).sum::<usize>()
             + self.retained.memory_bytes()
             + blocks
     }
@@ -159,18 +165,26 @@ impl Worker {
         }
         self.housekeeping.shedding = shedding;
         if shedding == Shedding::Sessions {
-            self.close_heaviest(now);
+            self.close_heaviest(now, bytes - self.settings.memory_bytes_max);
         }
     }
 
-    fn close_heaviest(&mut self, now: Now) {
-        let heaviest = self.conns.ids().into_iter().max_by_key(|&id| {
+    /// Closes the connections that hold most, until `excess` bytes are freed.
+    fn close_heaviest(&mut self, now: Now, excess: usize) {
+        let held = |id: ConnId| {
             self.conns.peek(id).map_or(0, |conn| {
-                let queue = conn.session.and_then(|s| self.sessions.peek(s)).map_or(0, |s| s.outbound.queue_bytes);
-                conn.outbox.len() + queue
+                let session = conn.session.and_then(|s| self.sessions.peek(s));
+                conn.outbox.len() + session.map_or(0, crate::session::Session::memory_bytes)
             })
-        });
-        if let Some(id) = heaviest {
+        };
+        let mut heaviest: Vec<(usize, ConnId)> = self.conns.ids().into_iter().map(|id| (held(id), id)).collect();
+        heaviest.sort_unstable_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+        let mut freed = 0;
+        for (bytes, id) in heaviest.into_iter().take(CLOSED_AT_ONCE) {
+            if freed >= excess {
+                break;
+            }
+            freed += bytes.max(1);
             self.disconnect(now, id, sluice_mqtt::ReasonCode::QuotaExceeded, Closed::QuotaExceeded);
         }
     }

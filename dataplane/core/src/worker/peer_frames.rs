@@ -11,6 +11,7 @@ use crate::{
     journal::Waiter,
     message::MessageRef,
     peers::{Asker, Frame},
+    subscriptions::MemberCount,
 };
 
 impl Worker {
@@ -36,23 +37,23 @@ impl Worker {
 
     fn on_frame(&mut self, now: Now, from: WorkerId, frame: Frame<'_>) {
         match frame {
-            Frame::Publish { ticket, message } => self.on_forwarded(now, from, ticket, message),
-            Frame::Shared { ticket, group, filter, message, .. } => {
-                self.on_shared(now, from, ticket, (group, filter), message);
+            Frame::Publish { ticket, again, message } => self.on_forwarded(now, from, ticket, again, message),
+            Frame::Shared { ticket, bounced, group, filter, message } => {
+                self.on_shared(now, from, ticket, bounced, (group, filter), message);
             }
-            Frame::Retain { ticket, message } => self.on_retain(from, ticket, message),
+            Frame::Retain { ticket, message } => self.on_retain(now, from, ticket, message),
             Frame::Interest { ticket, interest, filter } => {
                 if let Ok(filter) = TopicFilter::parse(filter, &self.topic_limits) {
                     self.subscriptions.set_peer(&filter, from, interest);
                 }
-                self.answer(from, ticket, &Routed::default());
+                self.answer(now, from, ticket, &Routed::default());
             }
             Frame::Members { ticket, count, group, filter } => {
-                self.on_members(from, count, group, filter);
-                self.answer(from, ticket, &Routed::default());
+                self.on_members(now, from, count, group, filter);
+                self.answer(now, from, ticket, &Routed::default());
             }
             Frame::Timed { since_ns } => self.begin_timing_since(since_ns),
-            Frame::Hello { ticket } => self.answer(from, ticket, &Routed::default()),
+            Frame::Hello { ticket } => self.answer(now, from, ticket, &Routed::default()),
             Frame::Sessions { count, principal } => self.quotas.set_peer(principal, from, count),
             Frame::Done { ticket, matched, refused } => {
                 self.peers.heard(from);
@@ -68,47 +69,71 @@ impl Worker {
         }
     }
 
-    fn on_forwarded(&mut self, now: Now, from: WorkerId, ticket: u64, bytes: &[u8]) {
+    fn on_forwarded(&mut self, now: Now, from: WorkerId, ticket: u64, again: bool, bytes: &[u8]) {
         let Some(message) = MessageRef::decode(bytes) else { return };
         let mut routed = Routed::default();
         let matched = self.match_topic(message.topic);
-        self.route_here(now, &message, &matched, None, &mut routed);
+        if again {
+            self.route_here_again(now, &message, &matched, &mut routed);
+        } else {
+            self.route_here(now, &message, &matched, None, &mut routed);
+        }
         self.end_overflowing(now);
-        self.answer(from, ticket, &routed);
+        self.answer(now, from, ticket, &routed);
     }
 
-    fn on_shared(&mut self, now: Now, from: WorkerId, ticket: u64, group: (&str, &str), bytes: &[u8]) {
-        let (Some(message), Ok(filter)) = (MessageRef::decode(bytes), TopicFilter::parse(group.1, &self.topic_limits))
+    fn on_shared(
+        &mut self,
+        now: Now,
+        from: WorkerId,
+        ticket: u64,
+        bounced: bool,
+        (name, filter): (&str, &str),
+        bytes: &[u8],
+    ) {
+        let (Some(message), Ok(parsed)) = (MessageRef::decode(bytes), TopicFilter::parse(filter, &self.topic_limits))
         else {
             return;
         };
+        if bounced {
+            self.on_bounced(now, ticket, &message, name, &parsed);
+            self.end_overflowing(now);
+            return;
+        }
         let mut routed = Routed::default();
-        self.route_shared_here(now, &message, group.0, &filter, &mut routed);
-        self.end_overflowing(now);
-        self.answer(from, ticket, &routed);
+        if self.route_shared_here(now, &message, name, &parsed, &mut routed) {
+            self.end_overflowing(now);
+            self.answer(now, from, ticket, &routed);
+        } else {
+            self.peers.send(from, &Frame::Shared { ticket, bounced: true, group: name, filter, message: bytes });
+        }
     }
 
-    fn on_retain(&mut self, from: WorkerId, ticket: u64, bytes: &[u8]) {
+    fn on_retain(&mut self, now: Now, from: WorkerId, ticket: u64, bytes: &[u8]) {
         let Some(message) = MessageRef::decode(bytes) else { return };
         let mut routed = Routed::default();
-        match self.set_retained(&message) {
+        match self.set_retained_once(now, &message) {
             Ok(stored) => routed.stored = stored,
             Err(reason) => routed.refused = Some(reason),
         }
-        self.answer(from, ticket, &routed);
+        self.answer(now, from, ticket, &routed);
     }
 
-    fn on_members(&mut self, from: WorkerId, count: u32, name: &str, filter: &str) {
+    fn on_members(&mut self, now: Now, from: WorkerId, count: MemberCount, name: &str, filter: &str) {
         let Ok(filter) = TopicFilter::parse(filter, &self.topic_limits) else { return };
         let id = self.subscriptions.group_for(name, &filter);
         if let Some(group) = self.subscriptions.group(id) {
+            let had_connected = group.has_connected();
             group.set_peer(from, count);
+            if !had_connected && group.has_connected() {
+                self.hand_over_waiting(now, &[id]);
+            }
         }
         self.subscriptions.drop_group_if_empty(id);
     }
 
     /// Answers a ticket, once what was stored for it is on stable storage.
-    fn answer(&mut self, to: WorkerId, ticket: u64, routed: &Routed) {
+    pub(super) fn answer(&mut self, now: Now, to: WorkerId, ticket: u64, routed: &Routed) {
         if ticket == 0 {
             return;
         }
@@ -116,6 +141,22 @@ impl Worker {
         if routed.stored {
             let batch = self.journal.open_batch();
             self.journal.wait(batch, Waiter::Peer { worker: to, ticket, matched, refused });
+        } else {
+            self.send_answer(now, to, ticket, matched, refused);
+        }
+    }
+
+    /// The answer to a ticket, which may be this worker's own: of a message that came back to it.
+    pub(super) fn send_answer(
+        &mut self,
+        now: Now,
+        to: WorkerId,
+        ticket: u64,
+        matched: bool,
+        refused: Option<ReasonCode>,
+    ) {
+        if to == self.id {
+            self.on_done(now, ticket, matched, refused);
         } else {
             self.peers.send(to, &Frame::Done { ticket, matched, refused });
         }
@@ -133,6 +174,7 @@ impl Worker {
             }
             Asker::Will(uid) if last => self.on_will_settled(uid),
             Asker::Will(_) => {}
+            Asker::PassedOn(uid, seq) => self.on_passed_on(now, uid, seq, matched && refused.is_none()),
         }
     }
 }

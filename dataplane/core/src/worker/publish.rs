@@ -172,7 +172,8 @@ impl Worker {
         };
         if publish.qos == QoS::ExactlyOnce {
             let kept_elsewhere = publish.retain && self.home_of_topic(topic) != self.id;
-            message.id = self.begin_exchange(place, publish.packet_id, matched, kept_elsewhere);
+            let digest = content_digest(topic, publish.payload);
+            message.id = self.begin_exchange(place, publish.packet_id, matched, kept_elsewhere, digest);
         }
         let routed = self.publish_to(now, &message, matched, Some(place));
         self.acknowledge(now, id, place, publish, &routed);
@@ -214,9 +215,12 @@ impl Worker {
         if routed.stored || (persistent && publish.qos == QoS::ExactlyOnce) {
             wait.batch = self.journal.open_batch();
         }
-        if reason.is_error() && self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) {
-            self.refuse_silently(now, id, place, publish);
-            return;
+        if reason.is_error() {
+            self.end_exchange(place, publish.packet_id);
+            if self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) {
+                self.refuse_silently(now, id);
+                return;
+            }
         }
         if let Some(number) = self.reply(now, id, reply, wait) {
             self.peers.expect(routed.ticket, Asker::Reply { conn: id, number }, routed.answers);
@@ -225,11 +229,18 @@ impl Worker {
 
     /// A version 3 client cannot be told that its message was not taken: it gets no acknowledgement, and loses its
     /// connection so that it tries again.
-    fn refuse_silently(&mut self, now: Now, id: ConnId, place: u32, publish: &Publish<'_>) {
-        if let Some(session) = self.sessions.at(place) {
-            session.received.retain(|r| r.packet_id != publish.packet_id);
-        }
+    pub(super) fn refuse_silently(&mut self, now: Now, id: ConnId) {
         self.disconnect(now, id, ReasonCode::QuotaExceeded, Closed::QuotaExceeded);
+    }
+
+    /// A message was refused: its packet id is free at once, and a repetition is a new message.
+    fn end_exchange(&mut self, place: u32, packet_id: u16) {
+        let Some(session) = self.sessions.at(place) else { return };
+        let before = session.received.len();
+        session.received.retain(|r| r.packet_id != packet_id);
+        if session.received.len() < before && session.is_persistent() {
+            self.note_progress(place);
+        }
     }
 
     /// Whether a message may be published; to whom it goes.
@@ -240,6 +251,9 @@ impl Worker {
         }
         if publish.retain && !settings.retain_available {
             return Err(Stop::Disconnect(ReasonCode::RetainNotSupported, Closed::ProtocolError));
+        }
+        if is_reserved(topic) {
+            return Err(Stop::Drop(ReasonCode::NotAuthorized, Dropped::BadTopic));
         }
         self.check_properties(publish)?;
         // What is timed is matched in one go.
@@ -273,7 +287,6 @@ impl Worker {
 
     fn check_topic(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Stop> {
         match check_topic(topic, &self.topic_limits) {
-            Ok(()) if is_reserved(topic) => Err(Stop::Drop(ReasonCode::NotAuthorized, Dropped::BadTopic)),
             Ok(()) => Ok(()),
             Err(TopicError::TooLong { .. } | TopicError::TooManyLevels { .. }) if publish.qos != QoS::AtMostOnce => {
                 self.count_bad(BadInput::Topic);
@@ -335,10 +348,11 @@ impl Worker {
         packet_id: u16,
         matched: &Matched,
         kept_elsewhere: bool,
+        digest: u64,
     ) -> Option<MessageId> {
         let subscriptions = &mut self.subscriptions;
         let mut groups = matched.groups.iter();
-        let shared = groups.any(|&id| subscriptions.group(id).is_some_and(|group| !group.peers.is_empty()));
+        let shared = groups.any(|&id| subscriptions.group(id).is_some_and(|group| group.is_elsewhere()));
         let session = self.sessions.at(place)?;
         let mut number = 0;
         if let Some(durable) = session.durable.as_mut() {
@@ -346,7 +360,7 @@ impl Worker {
             durable.next_exchange += 1;
         }
         let crosses = session.durable.is_some() && (matched.durable_peers != 0 || shared || kept_elsewhere);
-        session.received.push(Received { packet_id, number, routed: false, crosses });
+        session.received.push(Received { packet_id, number, routed: false, crosses, digest });
         let lowest = session.received.first().map_or(number, |r| r.number);
         let publisher = session.durable.as_ref()?.uid;
         self.note_progress(place);
@@ -377,8 +391,16 @@ impl Worker {
             return Some(Flow::Next);
         }
         // Begun before a crash or a lost connection and perhaps not with everybody: routed again under its id, which
-        // every shard that has it recognises.
-        let matched = self.subscriptions.matched(topic);
+        // every shard that has it recognises. It must be that very message, and still be allowed.
+        if received.digest != content_digest(topic, publish.payload) {
+            self.count_bad(BadInput::Protocol);
+            self.reply(now, id, Reply::PubRec(publish.packet_id, ReasonCode::PacketIdentifierInUse), Wait::NOTHING);
+            return Some(Flow::Next);
+        }
+        let matched = match self.check_publish(place, publish, topic) {
+            Ok(matched) => matched,
+            Err(stop) => return Some(self.stop(now, id, publish, stop)),
+        };
         let mut forward = Vec::new();
         publish.properties.forward_into(&mut forward);
         let expiry_s = publish.properties.message_expiry;
@@ -401,8 +423,10 @@ impl Worker {
         let Some(place) = self.conns.peek(id).and_then(|conn| conn.session) else { return };
         let Some(session) = self.sessions.at(place) else { return };
         if reason.is_error() {
-            session.received.retain(|r| r.packet_id != packet_id);
-        } else if let Some(received) = session.find_received(packet_id) {
+            self.end_exchange(place, packet_id);
+            return;
+        }
+        if let Some(received) = session.find_received(packet_id) {
             received.routed = true;
         }
         if session.is_persistent() {
@@ -433,4 +457,9 @@ impl Worker {
         self.reply(now, id, Reply::PubComp(packet_id, ReasonCode::Success), wait);
         Flow::Next
     }
+}
+
+/// Tells a repetition of a message from another one under the same packet id. Part of the stored format.
+fn content_digest(topic: &str, payload: &[u8]) -> u64 {
+    sluice_cluster::stable_hash(payload) ^ sluice_cluster::stable_hash(topic.as_bytes()).rotate_left(32)
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use sluice_mqtt::{Ack, ReasonCode, SubAck, UnsubAck, Version, encode};
+use sluice_mqtt::{Ack, ReasonCode, Version, encode};
 
 use super::{Worker, deliver::session_of};
 use crate::{
@@ -63,13 +63,21 @@ impl Worker {
     fn send_reply(&mut self, now: Now, id: ConnId, reply: &Reply) {
         let ack = |packet_id: &u16, reason: &ReasonCode| Ack::new(*packet_id, *reason);
         match reply {
+            Reply::PubAck(packet_id, reason) | Reply::PubRec(packet_id, reason)
+                if *reason == ReasonCode::QuotaExceeded
+                    && self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) =>
+            {
+                // Another worker had no room. What may not be published is acknowledged and dropped.
+                self.note_routed(id, *packet_id, *reason);
+                self.refuse_silently(now, id);
+            }
             Reply::ConnAck => self.finish_attaching(now, id),
             Reply::PubAck(packet_id, reason) => {
-                self.write(id, |out, version| encode::puback(out, version, &ack(packet_id, reason)));
+                self.write_ack(id, ack(packet_id, reason), encode::puback);
             }
             Reply::PubRec(packet_id, reason) => {
                 self.note_routed(id, *packet_id, *reason);
-                self.write(id, |out, version| encode::pubrec(out, version, &ack(packet_id, reason)));
+                self.write_ack(id, ack(packet_id, reason), encode::pubrec);
             }
             Reply::PubRel(packet_id, reason) => {
                 self.write(id, |out, version| encode::pubrel(out, version, &ack(packet_id, reason)));
@@ -78,13 +86,14 @@ impl Worker {
                 self.write(id, |out, version| encode::pubcomp(out, version, &ack(packet_id, reason)));
             }
             Reply::SubAck(packet_id, reasons) => {
-                self.write(id, |out, version| encode::suback(out, version, &SubAck::new(*packet_id, reasons)));
+                self.write_suback(id, *packet_id, reasons);
                 self.pump_fetches(now, id);
-                let groups = session_of(self.conns.peek(id)).map(|place| self.groups_of(place)).unwrap_or_default();
+                let place = session_of(self.conns.peek(id));
+                let groups = place.map(|place| self.groups_waiting_for(place)).unwrap_or_default();
                 self.hand_over_waiting(now, &groups);
             }
             Reply::UnsubAck(packet_id, reasons) => {
-                self.write(id, |out, version| encode::unsuback(out, version, &UnsubAck::new(*packet_id, reasons)));
+                self.write_unsuback(id, *packet_id, reasons);
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     peers::{Frame, workers_of},
     record::SessionUid,
     session::{
-        Durable, Session, Subscription,
+        Durable, SENT_AHEAD_MAX, Session, Subscription,
         outbound::{Awaits, Body, DUP, Inflight, Queued, RETAIN, expires_s},
         progress::{Progress, decode_identity, decode_will},
     },
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long wills that are due at the start wait for the other workers to start, too.
 const ORPHANS_WAIT_MS: u64 = 100;
+/// Wills that are published in one go after a start; the next follow a millisecond later (BAD_INPUT W3).
+const ORPHANS_AT_ONCE: usize = 64;
 
 impl Worker {
     /// Takes one stored value.
@@ -63,16 +65,25 @@ impl Worker {
             uid,
             expiry_s: identity.expiry_s,
             detached_wall_ms: identity.detached_wall_ms,
+            ends_ms: 0,
+            armed_ms: 0,
             dirty: false,
             touched: false,
             next_exchange: 1,
+            sent: 0,
+            sent_stored: 0,
+            gap_seq: 0,
+            ended: identity.ended,
         }));
-        if let Some(name) = session.principal.username().cloned() {
+        let name = session.principal.username().filter(|_| !identity.ended).cloned();
+        if let Some(name) = name {
             self.count_session(&name, 1);
         }
         let client_id = Arc::clone(session.client_id());
         let place = self.sessions.insert(session);
-        self.by_client.insert(client_id, place);
+        if !identity.ended {
+            self.by_client.insert(client_id, place);
+        }
         self.by_uid.insert(uid, place);
         Some(())
     }
@@ -85,7 +96,14 @@ impl Worker {
         if let Err(at) = session.find_subscription(full) {
             session.subscriptions.insert(at, Subscription { filter: full.into(), options, id });
         }
-        self.index_restored(place, &parsed, options, id);
+        if self.has_ended(place) {
+            // It is no member any more, but what it leaves names the group.
+            if let Some(name) = &parsed.group {
+                self.subscriptions.group_for(name, &parsed.filter);
+            }
+        } else {
+            self.index_restored(place, &parsed, options, id);
+        }
         Some(())
     }
 
@@ -105,6 +123,7 @@ impl Worker {
         }));
         let durable = session.durable.as_mut()?;
         durable.next_exchange = progress.next_exchange;
+        durable.gap_seq = if progress.waiting.is_empty() { 0 } else { progress.high };
         let shard = durable.shard;
         self.shard(shard).skip_to(progress.high);
         self.restoring.insert(uid, progress);
@@ -116,7 +135,6 @@ impl Worker {
         let mut log = self.shards.get_mut(shard.index())?.take()?;
         let (sessions, by_uid, restoring) = (&mut self.sessions, &self.by_uid, &self.restoring);
         let (stats, subscriptions) = (&mut self.stats, &self.subscriptions);
-        let window = usize::from(self.settings.outbound_window_max);
         let restored = log.restore_block(first, value, &mut ops, |seq, record| {
             let mut pending = 0;
             let bytes = record.message.encoded_len() as u32;
@@ -126,11 +144,12 @@ impl Worker {
                 };
                 let progress = restoring.get(&recipient.session);
                 let open = progress.is_some_and(|p| p.open.binary_search(&seq).is_ok());
-                if progress.is_some_and(|p| seq <= p.high) && !open {
+                let waiting = progress.is_some_and(|p| p.waiting.binary_search(&seq).is_ok());
+                if progress.is_some_and(|p| seq <= p.high) && !open && !waiting {
                     continue;
                 }
                 // What may have been sent, was: that it was sent is stored after it is sent.
-                let again = open || (session.was_attached() && session.outbound.outstanding() < window);
+                let again = open || may_have_been_sent(session);
                 pending += 1;
                 let group = if recipient.shared { group_of(session, record.message.topic, subscriptions) } else { 0 };
                 session.outbound.push(Queued {
@@ -182,7 +201,6 @@ impl Worker {
         let places: Vec<u32> = self.sessions.iter().map(|(place, _)| place).collect();
         for place in places {
             let Some(session) = self.sessions.at(place) else { continue };
-            let serial = session.serial;
             let Some(durable) = session.durable.as_mut() else { continue };
             let was_attached = durable.detached_wall_ms == 0;
             if was_attached {
@@ -191,8 +209,11 @@ impl Worker {
             let end_wall_ms = durable.detached_wall_ms + u64::from(durable.expiry_s) * 1000;
             let detached_wall_ms = durable.detached_wall_ms;
             let expiry_s = durable.expiry_s;
+            let has_ended = durable.ended;
             let left_ms = end_wall_ms.saturating_sub(now.wall_ms);
             let mut due_ms = now.mono_ms + left_ms;
+            durable.ends_ms = due_ms;
+            durable.sent = 0;
             if let Some(will) = &mut session.will {
                 let delay_s = will.delay_s.min(expiry_s);
                 let will_wall_ms = detached_wall_ms + u64::from(delay_s) * 1000;
@@ -200,12 +221,14 @@ impl Worker {
                 will.due_ms = now.mono_ms + will_wall_ms.saturating_sub(now.wall_ms).max(ORPHANS_WAIT_MS);
                 due_ms = due_ms.min(will.due_ms);
             }
-            self.stats.sessions_offline += 1;
-            self.timers.set(due_ms, Timer::Session { session: place, serial });
+            self.stats.sessions_offline += u64::from(!has_ended);
+            self.arm_session(place, due_ms);
             if was_attached {
                 self.write_identity(place);
                 self.note_progress(place);
             }
+            // The rules may have changed meanwhile.
+            self.check_subscriptions(place);
         }
         self.settle_orphaned_wills_at(now);
     }
@@ -217,9 +240,9 @@ impl Worker {
         }
     }
 
-    /// Asks the workers that were not heard of since the start; whether there are any. A will that is published before
-    /// it is known who wants it is lost to them.
-    fn greet_for_wills(&mut self) -> bool {
+    /// Asks the workers that were not heard of since the start; whether there are any. What is published before it is
+    /// known who wants it is lost to them.
+    pub(super) fn greet_unknown(&mut self) -> bool {
         let unheard = self.peers.unheard();
         for worker in workers_of(unheard) {
             let ticket = self.peers.next_ticket();
@@ -230,14 +253,27 @@ impl Worker {
 
     /// Publishes the wills of sessions that ended with the process that died.
     pub(super) fn publish_orphaned_wills(&mut self, now: Now) {
-        self.wills_asked = self.greet_for_wills();
+        self.wills_asked = self.greet_unknown();
         if self.wills_asked {
             return;
         }
-        for (uid, will, principal) in std::mem::take(&mut self.orphaned_wills) {
+        let now_due = self.orphaned_wills.len().min(ORPHANS_AT_ONCE);
+        for (uid, will, principal) in self.orphaned_wills.drain(..now_due).collect::<Vec<_>>() {
             self.send_will(now, &principal, &will, Some(uid));
         }
+        if !self.orphaned_wills.is_empty() {
+            self.timers.set(now.mono_ms + 1, Timer::Orphans);
+        }
     }
+}
+
+/// Whether a session may have been sent one more message than the store knows of.
+fn may_have_been_sent(session: &mut Session) -> bool {
+    let was_attached = session.was_attached();
+    let Some(durable) = session.durable.as_mut().filter(|_| was_attached) else { return false };
+    let may = durable.sent < SENT_AHEAD_MAX;
+    durable.sent += u64::from(may);
+    may
 }
 
 /// The shared group through which a session got a message, plus 1; 0 when it is in none any more.

@@ -4,7 +4,11 @@ use bytes::Bytes;
 use sluice_mqtt::ReasonCode;
 
 use super::Worker;
-use crate::{Key, Op, message::MessageRef};
+use crate::{
+    Key, Now, Op, SessionUid,
+    message::{MessageId, MessageRef},
+    shard::Admission,
+};
 
 impl Worker {
     /// Puts a message into its register, which is this worker's; an empty payload empties it. Whether the store hears
@@ -35,6 +39,25 @@ impl Worker {
         Ok(!volatile)
     }
 
+    /// As [`Self::set_retained`], for a message from another worker (I20): a QoS 2 message that is routed again after a
+    /// crash is in its register already, and another may have come since. One that was refused is not.
+    pub(super) fn set_retained_once(&mut self, now: Now, message: &MessageRef<'_>) -> Result<bool, ReasonCode> {
+        let Some(id) = message.id else { return self.set_retained(message) };
+        // Apart from what the same shard's inboxes know of this publisher.
+        let id = MessageId { publisher: SessionUid(id.publisher.0 | REGISTER), ..id };
+        let shard = self.sharding.of_topic(message.topic);
+        if self.shard(shard).knows(&id) {
+            return Ok(true);
+        }
+        let stored = self.set_retained(message)?;
+        self.message_number += 1;
+        let number = self.message_number;
+        if let Admission::Fresh(value) = self.shard(shard).admit(number, &id, now.wall_ms) {
+            self.journal.ops.push(Op::Put(Key::Dedupe(shard, id.publisher), value));
+        }
+        Ok(stored)
+    }
+
     /// Refuses a message that the node has no room for.
     fn check_room(&self, message: &MessageRef<'_>) -> Result<(), ReasonCode> {
         let old = self.retained.find(message.topic).map(|held| held.stored_len());
@@ -63,6 +86,9 @@ impl Worker {
         self.stats.retained_bytes = self.retained.bytes() as u64;
     }
 }
+
+/// Sets a publisher's messages in registers apart from those in inboxes, among the names of publishers.
+const REGISTER: u64 = 1 << 46;
 
 /// Whether a message is gone with the process: what the broker says of itself.
 fn is_volatile(topic: &str) -> bool {

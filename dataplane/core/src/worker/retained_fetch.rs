@@ -232,8 +232,12 @@ impl Worker {
         self.encoder.begin(self.message_number);
         if qos != QoS::AtMostOnce && options.is_persistent() {
             let keep = Keep { place, qos: qos as u8, retain: true, ids, group: 0 };
-            self.keep_for(now, message, &keep, &mut Routed::default());
-            return;
+            let mut routed = Routed::default();
+            self.keep_for(now, message, &keep, &mut routed);
+            if routed.refused.is_none() {
+                return;
+            }
+            // The disk is full. The register has the message, so that the session may do without its own copy.
         }
         self.deliver(now, message, &Delivery { place, qos, retain: true, ids, group: 0, shared_form: false });
     }

@@ -62,7 +62,7 @@ impl Worker {
             }
         }
         if matched.peers != 0 {
-            self.route_to_peers(message, matched, &mut routed);
+            self.route_to_peers(message, matched, false, &mut routed);
         }
         if !routed.matched && !is_reserved(message.topic) {
             self.stats.dropped[Dropped::NoSubscriber as usize] += 1;
@@ -77,24 +77,37 @@ impl Worker {
     /// had it, or are gone.
     pub(super) fn publish_again(&mut self, now: Now, message: &MessageRef<'_>, matched: &Matched) -> Routed {
         let mut routed = Routed { matched: true, ..Routed::default() };
-        if message.retain {
+        if message.retain && self.home_of_topic(message.topic) != self.id {
+            // A register here was written in one batch with the packet id.
             self.retain_message(message, &mut routed);
         }
-        self.message_number += 1;
-        self.encoder.begin(self.message_number);
-        for target in matched.targets.iter().filter(|t| t.options.is_persistent() && t.options.qos() > 0) {
-            self.route_to_target(now, message, target, target.ids(matched), true, &mut routed);
-        }
+        self.route_here_again(now, message, matched, &mut routed);
         for &group in &matched.groups {
             self.route_shared(now, message, group, None, &mut routed);
         }
         let storing =
             Matched { peers: matched.durable_peers, durable_peers: matched.durable_peers, ..Matched::default() };
         if storing.peers != 0 {
-            self.route_to_peers(message, &storing, &mut routed);
+            self.route_to_peers(message, &storing, true, &mut routed);
         }
         self.end_overflowing(now);
         routed
+    }
+
+    /// To the sessions of this worker that store a message, and so know whether they have it.
+    pub(super) fn route_here_again(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        matched: &Matched,
+        routed: &mut Routed,
+    ) {
+        self.message_number += 1;
+        self.encoder.begin(self.message_number);
+        for target in matched.targets.iter().filter(|t| t.options.is_persistent() && t.options.qos() > 0) {
+            routed.matched = true;
+            self.route_to_target(now, message, target, target.ids(matched), true, routed);
+        }
     }
 
     /// To the sessions of this worker that match outside of groups.
@@ -159,14 +172,14 @@ impl Worker {
     }
 
     /// To the workers that want it, one copy each. Those that store answer.
-    fn route_to_peers(&mut self, message: &MessageRef<'_>, matched: &Matched, routed: &mut Routed) {
+    fn route_to_peers(&mut self, message: &MessageRef<'_>, matched: &Matched, again: bool, routed: &mut Routed) {
         routed.matched = true;
         let mut encoded = Vec::new();
         message.encode(&mut encoded);
         for worker in workers_of(matched.peers) {
             let stores = message.qos != QoS::AtMostOnce && matched.durable_peers & (1 << worker.0) != 0;
             let ticket = if stores { self.ticket(routed) } else { 0 };
-            self.send_message(worker, message, &Frame::Publish { ticket, message: &encoded }, routed);
+            self.send_message(worker, message, &Frame::Publish { ticket, again, message: &encoded }, routed);
         }
     }
 

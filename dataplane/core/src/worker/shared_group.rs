@@ -1,7 +1,7 @@
 //! Shared groups: each message to one member (I22), and never to nobody while somebody could take it (I23).
 
 use sluice_cluster::WorkerId;
-use sluice_mqtt::{QoS, ReasonCode};
+use sluice_mqtt::QoS;
 use sluice_topic::TopicFilter;
 
 use super::{
@@ -38,6 +38,8 @@ enum Readiness {
     Stalled,
     /// Not connected; the message would wait on disk.
     Offline,
+    /// Its queue is full: the message would run it over.
+    Full,
     /// Not connected and nothing would keep the message.
     Never,
 }
@@ -78,7 +80,8 @@ impl Worker {
         self.send_message(worker, message, &frame, routed);
     }
 
-    /// Routes a message that came from another worker for a member here.
+    /// Routes a message that came from another worker for a member here. `false`: there is none, and the sender, who knows
+    /// by then, must choose again.
     pub(super) fn route_shared_here(
         &mut self,
         now: Now,
@@ -86,15 +89,50 @@ impl Worker {
         name: &str,
         filter: &TopicFilter,
         routed: &mut Routed,
-    ) {
-        let Some(group) = self.subscriptions.find_group(name, filter) else {
-            routed.refused = Some(ReasonCode::NoMatchingSubscribers).filter(|r| r.is_error());
-            return;
-        };
-        if let Some(member) = self.choose_member(now, message, group, None) {
-            routed.matched = true;
-            self.hand_to_member(now, message, group, member, routed);
+    ) -> bool {
+        let Some(group) = self.subscriptions.find_group(name, filter) else { return false };
+        let had_connected = self.subscriptions.group(group).is_some_and(|group| group.count().connected > 0);
+        let Some(member) = self.choose_member(now, message, group, None) else { return false };
+        let has_connected = self.subscriptions.group(group).is_some_and(|group| group.count().connected > 0);
+        let is_full = self.readiness(now, &member, message) == Readiness::Full;
+        if is_full && had_connected && !has_connected {
+            // The sender has heard by the time it comes back, and may know of somebody with room.
+            return false;
         }
+        routed.matched = true;
+        self.hand_to_member(now, message, group, member, routed);
+        true
+    }
+
+    /// Chooses again for a message that came back: all members of the worker it was sent to had left. `ticket` is the one
+    /// it was sent with. It cannot come back for ever: a worker tells that its members have left before it sends a
+    /// message back.
+    pub(super) fn on_bounced(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        message: &MessageRef<'_>,
+        name: &str,
+        filter: &TopicFilter,
+    ) {
+        let group = self.subscriptions.find_group(name, filter);
+        let mut routed = Routed::default();
+        match group.and_then(|group| Some((group, self.choose(now, message, group, None)?))) {
+            Some((group, Chosen::Here(member))) => {
+                routed.matched = true;
+                self.hand_to_member(now, message, group, member, &mut routed);
+            }
+            Some((_, Chosen::Worker(worker))) => {
+                let mut encoded = Vec::new();
+                message.encode(&mut encoded);
+                let (group, filter) = (name, filter.as_str());
+                // A message with an id was held back until that was stored, the first time.
+                self.peers.send(worker, &Frame::Shared { ticket, bounced: false, group, filter, message: &encoded });
+                return;
+            }
+            None => {}
+        }
+        self.answer(now, self.id, ticket, &routed);
     }
 
     /// Gives a message back to its group because the member that had it is gone.
@@ -128,54 +166,62 @@ impl Worker {
         self.deliver(now, message, &delivery);
     }
 
-    /// How many connected members a group has here.
-    pub(super) fn connected_members(&mut self, name: &str, filter: &TopicFilter) -> u32 {
-        let Some(id) = self.subscriptions.find_group(name, filter) else { return 0 };
-        let Some(group) = self.subscriptions.group(id) else { return 0 };
-        let sessions = &self.sessions;
-        group.members.keys().filter(|&&m| sessions.peek(m).is_some_and(|s| s.conn.is_some())).count() as u32
-    }
-
-    /// Chooses between the members here and other workers. Whoever takes turns does so over all members everywhere.
+    /// Chooses between the members here and other workers: those that are connected first, wherever they are, then those
+    /// whose sessions keep the message. Whoever takes turns does so over all members everywhere.
     fn choose(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Chosen> {
         let strategy = self.settings.shared_strategy;
         let group = self.subscriptions.group(id)?;
-        if group.peers.is_empty() {
-            return self.choose_member(now, message, id, from).map(Chosen::Here);
+        let elsewhere = group.count_elsewhere();
+        if elsewhere.connected == 0 {
+            let here = self.choose_member(now, message, id, from);
+            let is_full = here.is_some_and(|member| self.readiness(now, &member, message) == Readiness::Full);
+            if (here.is_some() && !is_full) || message.qos == QoS::AtMostOnce || elsewhere.waiting == 0 {
+                return here.map(Chosen::Here);
+            }
+            let group = self.subscriptions.group(id)?;
+            group.turn = group.turn.wrapping_add(1);
+            let nth = group.turn % u64::from(elsewhere.waiting);
+            return group.worker_of_nth(nth, |count| count.waiting).map(Chosen::Worker);
         }
         group.turn = group.turn.wrapping_add(1);
-        let here = group.members.len() as u64;
-        let elsewhere: u64 = group.peers.iter().map(|&(_, count)| u64::from(count)).sum();
+        let here = u64::from(group.count().connected);
+        let elsewhere = u64::from(elsewhere.connected);
         let turn = group.turn % (here + elsewhere);
-        let mut left = turn.checked_sub(here).unwrap_or(turn % elsewhere);
-        let worker = group.peers.iter().find(|&&(_, count)| {
-            let found = left < u64::from(count);
-            left = left.saturating_sub(u64::from(count));
-            found
-        });
-        let worker = worker.map(|&(worker, _)| Chosen::Worker(worker));
+        let nth = turn.checked_sub(here).unwrap_or(turn % elsewhere);
+        let worker = group.worker_of_nth(nth, |count| count.connected).map(Chosen::Worker);
         if turn >= here && strategy != SharedStrategy::LocalFirst {
             return worker;
         }
         let member = self.choose_member(now, message, id, from);
-        let usable = member.filter(|m| self.readiness(now, m.session, message.qos) <= Readiness::Busy);
+        let usable = member.filter(|m| self.readiness(now, m, message) <= Readiness::Busy);
         usable.map(Chosen::Here).or(worker)
     }
 
-    /// Chooses a member here by the strategy, preferring those that are ready.
+    /// Chooses a member here by the strategy, preferring those that are ready. One that is connected and whose queue is
+    /// full is set aside, so that its group, here and elsewhere, passes it over.
     fn choose_member(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Member> {
+        loop {
+            let member = self.best_member(now, message, id, from)?;
+            let is_full = self.readiness(now, &member, message) == Readiness::Full;
+            if !(is_full && self.set_aside(now, member.session)) {
+                return Some(member);
+            }
+        }
+    }
+
+    fn best_member(&mut self, now: Now, message: &MessageRef<'_>, id: GroupId, from: Option<u32>) -> Option<Member> {
         let strategy = self.settings.shared_strategy;
         let start = self.first_choice(message, id, from)?;
-        let len = self.subscriptions.group(id)?.members.len();
+        let candidates = self.subscriptions.group(id)?.candidates();
         let fewest = strategy == SharedStrategy::LeastInflight;
         let mut best: Option<(Readiness, usize, Member)> = None;
-        for n in 0..len.min(TRIED_MAX) {
-            let at = (start + n) % len;
+        for n in 0..candidates.min(TRIED_MAX) {
+            let at = (start + n) % candidates;
             let Some(&member) = self.subscriptions.group(id).and_then(|g| g.members.get_index(at)).map(|(_, m)| m)
             else {
                 break;
             };
-            let readiness = self.readiness(now, member.session, message.qos);
+            let readiness = self.readiness(now, &member, message);
             let load = if fewest { self.load_of(member.session) } else { 0 };
             if best.is_none_or(|(r, l, _)| (readiness, load) < (r, l)) {
                 best = Some((readiness, load, member));
@@ -199,8 +245,8 @@ impl Worker {
         let random = self.rng.next();
         let publisher = from.and_then(|f| self.sessions.peek(f)).map_or(0, |s| sharding.hash(s.client_id()));
         let group = self.subscriptions.group(id)?;
-        let len = group.members.len() as u64;
-        if len == 0 {
+        let candidates = group.candidates() as u64;
+        if candidates == 0 {
             return None;
         }
         let pick = match self.settings.shared_strategy {
@@ -213,18 +259,28 @@ impl Worker {
             SharedStrategy::HashClient => publisher,
             SharedStrategy::Sticky => group.sticky.and_then(|s| group.members.get_index_of(&s)).unwrap_or(0) as u64,
         };
-        Some((pick % len) as usize)
+        Some((pick % candidates) as usize)
     }
 
-    fn readiness(&mut self, now: Now, place: u32, qos: QoS) -> Readiness {
+    fn readiness(&mut self, now: Now, member: &Member, message: &MessageRef<'_>) -> Readiness {
         let stall_ms = self.settings.shared_stall_ms;
-        let Some(session) = self.sessions.at(place) else { return Readiness::Never };
-        if session.conn.is_none() {
-            let keeps = session.is_persistent() && qos != QoS::AtMostOnce;
-            return if keeps { Readiness::Offline } else { Readiness::Never };
+        let qos = message.qos.min(granted(member.options.qos()));
+        let bytes = message.encoded_len();
+        let (messages_max, bytes_max) = (self.settings.inbox_messages_max, self.settings.inbox_bytes_max);
+        let Some(session) = self.sessions.at(member.session) else { return Readiness::Never };
+        let keeps = session.is_persistent() && qos != QoS::AtMostOnce;
+        if session.conn.is_none() && !keeps {
+            return Readiness::Never;
         }
-        if qos == QoS::AtMostOnce || (session.has_window() && session.outbound.queue.is_empty()) {
+        let queue = &session.outbound.queue;
+        if session.conn.is_some() && (qos == QoS::AtMostOnce || (session.has_window() && queue.is_empty())) {
             return Readiness::Ready;
+        }
+        if queue.len() >= messages_max || session.outbound.queue_bytes + bytes > bytes_max {
+            return Readiness::Full;
+        }
+        if session.conn.is_none() {
+            return Readiness::Offline;
         }
         if session.stalled_since_ms == 0 {
             session.stalled_since_ms = now.mono_ms.max(1);

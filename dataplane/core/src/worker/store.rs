@@ -16,9 +16,9 @@ use crate::{
 /// What became of storing a message for a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kept {
-    /// It is in the open batch.
+    /// It is in the open batch, or in one before it.
     Stored,
-    /// It was left out, as the session's overflow rule or duplicate check says; nothing is owed for it.
+    /// It was left out, as the session's overflow rule says; nothing is owed for it.
     LeftOut,
     /// The store takes nothing: the publisher must be told.
     Refused,
@@ -60,7 +60,8 @@ impl Worker {
             self.journal.touched.push(keep.place);
         }
         if !self.admit(now, shard, number, message) {
-            return Kept::LeftOut;
+            // Its first copy may still be on its way to the disk.
+            return Kept::Stored;
         }
         let Some(session) = self.sessions.at(keep.place) else { return Kept::LeftOut };
         let packet_id = session.outbound.next_packet_id();

@@ -15,7 +15,7 @@ use crate::{
     retained::Fetch,
     session::Subscription,
     stats::{BadInput, Closed},
-    subscriptions::{GroupId, Interest, Member, SubscribeOptions, Subscriber},
+    subscriptions::{GroupId, Interest, Member, Presence, SubscribeOptions, Subscriber},
 };
 
 /// What other workers must hear before SUBACK may leave.
@@ -105,7 +105,9 @@ impl Worker {
         if found.is_err() && session.subscriptions.len() >= self.settings.subscriptions_max {
             return Err(ReasonCode::QuotaExceeded);
         }
-        if session.is_persistent() && !self.may_store() {
+        let is_full = found.is_err() && self.is_group_full(&parsed);
+        let session = self.sessions.peek(place).ok_or(ReasonCode::UnspecifiedError)?;
+        if is_full || (session.is_persistent() && !self.may_store()) {
             return Err(ReasonCode::QuotaExceeded);
         }
         let options = SubscribeOptions::new(
@@ -130,6 +132,15 @@ impl Worker {
             after: None,
         });
         Ok((ReasonCode::granted(qos), fetch))
+    }
+
+    /// Whether a shared group has as many members as it may (BAD_INPUT H2).
+    fn is_group_full(&mut self, parsed: &ParsedFilter) -> bool {
+        let id = parsed.group.as_deref().and_then(|name| self.subscriptions.find_group(name, &parsed.filter));
+        let Some(group) = id.and_then(|id| self.subscriptions.group(id)) else { return false };
+        let elsewhere = group.count_elsewhere();
+        let members = group.members.len() + (elsewhere.connected + elsewhere.waiting) as usize;
+        members >= self.settings.group_members_max
     }
 
     fn is_bridge(&self, place: u32) -> bool {
@@ -221,8 +232,9 @@ impl Worker {
             }
             Some(name) => {
                 let group = self.subscriptions.group_for(name, &parsed.filter);
+                let presence = self.presence_of(place);
                 if let Some(group) = self.subscriptions.group(group) {
-                    group.join(Member { session: place, id, options });
+                    group.join(Member { session: place, id, options }, presence);
                 }
                 self.announce_members(name, &parsed.filter, announcement);
             }
@@ -244,7 +256,8 @@ impl Worker {
         if self.peers.others() == 0 {
             return;
         }
-        let count = self.connected_members(name, filter);
+        let group = self.subscriptions.find_group(name, filter).and_then(|id| self.subscriptions.group(id));
+        let count = group.map(|group| group.count()).unwrap_or_default();
         let (group, filter) = (name, filter.as_str());
         self.announce_frame(announcement, |ticket| Frame::Members { ticket, count, group, filter });
     }
@@ -262,33 +275,37 @@ impl Worker {
         }
     }
 
-    /// Tells the other workers how many connected members the groups of a session now have here: one more.
-    pub(super) fn announce_memberships(&mut self, place: u32) {
-        self.announce_groups_of(place);
-    }
-
-    /// Tells the other workers how many connected members the groups of a session now have here: one less.
-    pub(super) fn withdraw_memberships(&mut self, place: u32) {
-        self.announce_groups_of(place);
-    }
-
-    fn announce_groups_of(&mut self, place: u32) {
-        if self.peers.others() == 0 {
-            return;
+    /// What groups should know of a session's connection.
+    fn presence_of(&self, place: u32) -> Presence {
+        match self.sessions.peek(place) {
+            Some(session) if session.conn.is_some() && session.stalled => Presence::Stalled,
+            Some(session) if session.conn.is_some() => Presence::Connected,
+            Some(_) | None => Presence::Away,
         }
-        let Some(session) = self.sessions.peek(place) else { return };
-        let shared: Vec<Box<str>> = session
-            .subscriptions
-            .iter()
-            .filter(|s| s.filter.starts_with("$share/"))
-            .map(|s| s.filter.clone())
-            .collect();
-        for filter in shared {
-            let Ok(parsed) = ParsedFilter::parse(&filter, &self.topic_limits) else { continue };
-            if let Some(name) = &parsed.group {
-                self.announce_members(name, &parsed.filter, &mut Announcement { ticket: u64::MAX, answers: 0 });
+    }
+
+    /// A session has a connection, has none any more, is stalled or goes on: its groups here and the other workers hear
+    /// of it.
+    pub(super) fn tell_groups(&mut self, place: u32) {
+        let presence = self.presence_of(place);
+        for id in self.groups_of(place) {
+            let Some(group) = self.subscriptions.group(id) else { continue };
+            group.set_presence(place, presence);
+            if self.peers.others() > 0 {
+                let (name, filter) = (Box::<str>::from(group.name()), group.filter().clone());
+                self.announce_members(&name, &filter, &mut Announcement { ticket: u64::MAX, answers: 0 });
             }
         }
+    }
+
+    /// The shared groups of which a session is the only member that is connected: what waits in them waits for it.
+    pub(super) fn groups_waiting_for(&mut self, place: u32) -> Vec<GroupId> {
+        let mut groups = self.groups_of(place);
+        groups.retain(|&id| {
+            let group = self.subscriptions.group(id);
+            group.is_some_and(|group| group.count().connected == 1 && group.count_elsewhere().connected == 0)
+        });
+        groups
     }
 
     /// The shared groups a session is in.

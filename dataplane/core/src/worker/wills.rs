@@ -65,6 +65,7 @@ impl Worker {
         if will.expiry_s > 0 {
             message.expires_wall_ms = now.wall_ms + u64::from(will.expiry_s) * 1000;
         }
+        self.note_will(now, principal.client_id());
         let matched = self.subscriptions.matched(message.topic);
         if matched.durable_peers != 0 || !matched.groups.is_empty() {
             // Under its own number, so that inboxes elsewhere take it once.
@@ -91,3 +92,8 @@ impl Worker {
 
 /// Sets the wills of a session apart from its other messages, among the names of publishers.
 const WILL: u64 = 1 << 47;
+
+/// Whether a publisher is a will.
+pub(super) fn is_will(publisher: SessionUid) -> bool {
+    publisher.0 & WILL != 0
+}

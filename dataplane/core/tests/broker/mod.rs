@@ -12,7 +12,7 @@
 )]
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -46,6 +46,8 @@ pub struct Broker {
     pub settings: Arc<Settings>,
     workers: Vec<Worker>,
     sockets: Vec<Socket>,
+    /// Where the socket of a worker's connection is.
+    places: HashMap<(usize, ConnId), usize>,
     mail: VecDeque<(usize, Input)>,
     /// What is on stable storage.
     disk: BTreeMap<Key, Bytes>,
@@ -55,8 +57,16 @@ pub struct Broker {
     pub sync_at_once: bool,
     pub now: Now,
     pub verdict: Verdict,
+    /// What clients may do, from the next start on.
+    pub rules: Arc<Rules>,
+    /// The most sessions that ended and messages that were handled in one tick of a worker.
+    pub most_in_a_tick: u64,
     /// Bytes a test wants each receive call to see at most.
     pub chunk: usize,
+    /// Frames between workers are kept back for now.
+    held: Option<VecDeque<(usize, Input)>>,
+    /// Frames that say that a group's message came back.
+    bounces: usize,
 }
 
 impl Broker {
@@ -71,13 +81,18 @@ impl Broker {
         let mut broker = Self {
             workers: Vec::new(),
             sockets: Vec::new(),
+            places: HashMap::new(),
             mail: VecDeque::new(),
             disk,
             unsynced: VecDeque::new(),
             sync_at_once: true,
             now,
             verdict: Verdict::Accept(Box::default()),
+            rules: Arc::new(Rules::allow_all()),
+            most_in_a_tick: 0,
             chunk: usize::MAX,
+            held: None,
+            bounces: 0,
             settings,
         };
         broker.boot(workers);
@@ -89,8 +104,8 @@ impl Broker {
         let sharding = sluice_cluster::Sharding::new(self.settings.shards, workers);
         self.workers = (0..workers)
             .map(|n| {
-                let rules = Arc::new(Rules::allow_all());
-                let mut worker = Worker::new(WorkerId(n), workers, Arc::clone(&self.settings), rules, u64::from(n) + 7);
+                let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
+                let mut worker = Worker::new(WorkerId(n), workers, settings, rules, u64::from(n) + 7);
                 for (key, value) in &self.disk {
                     if sharding.worker_of(shard_of(key)) == WorkerId(n) {
                         worker.restore(key.clone(), value.clone()).unwrap();
@@ -113,6 +128,7 @@ impl Broker {
         let workers = self.workers.len() as u16;
         self.unsynced.clear();
         self.mail.clear();
+        self.places.clear();
         for socket in &mut self.sockets {
             socket.conn = None;
         }
@@ -129,16 +145,40 @@ impl Broker {
             let step = next.clamp(self.now.mono_ms + 1, end) - self.now.mono_ms;
             self.now.mono_ms += step;
             self.now.wall_ms += step;
-            for worker in &mut self.workers {
-                worker.tick(self.now);
+            for at in 0..self.workers.len() {
+                self.tick(at);
             }
             self.settle();
         }
     }
 
+    fn tick(&mut self, at: usize) {
+        let handled = |worker: &Worker| {
+            let stats = worker.stats();
+            stats.sessions_expired + stats.messages_sent.iter().sum::<u64>() + stats.dropped.iter().sum::<u64>()
+        };
+        let before = handled(&self.workers[at]);
+        self.workers[at].tick(self.now);
+        self.most_in_a_tick = self.most_in_a_tick.max(handled(&self.workers[at]) - before);
+    }
+
     /// Stores everything that was written.
     pub fn sync(&mut self) {
-        while let Some((worker, batch, ops)) = self.unsynced.pop_front() {
+        self.sync_workers(|_| true);
+    }
+
+    /// Stores what was written, except by the worker of a client.
+    pub fn sync_all_but(&mut self, client: Client) {
+        let slow = self.sockets[client.0].worker;
+        self.sync_workers(|worker| worker != slow);
+    }
+
+    fn sync_workers(&mut self, is_synced: impl Fn(usize) -> bool) {
+        let (synced, left) =
+            std::mem::take(&mut self.unsynced).into_iter().partition(|(worker, ..)| is_synced(*worker));
+        self.unsynced = left;
+        let synced: VecDeque<(usize, u64, WriteBatch)> = synced;
+        for (worker, batch, ops) in synced {
             for op in ops.ops {
                 match op {
                     Op::Put(key, value) => self.disk.insert(key, value),
@@ -186,7 +226,7 @@ impl Broker {
         let mut moved = false;
         if self.workers[at].poll_timeout() == Some(0) {
             moved = true;
-            self.workers[at].tick(self.now);
+            self.tick(at);
         }
         while let Some(output) = self.workers[at].poll_output() {
             moved = true;
@@ -200,7 +240,8 @@ impl Broker {
     }
 
     fn flush(&mut self, at: usize, id: ConnId) {
-        let Some(socket) = self.sockets.iter_mut().find(|s| s.worker == at && s.conn == Some(id)) else { return };
+        let Some(&place) = self.places.get(&(at, id)) else { return };
+        let socket = &mut self.sockets[place];
         let blocked = socket.blocked;
         if let Some(outbox) = self.workers[at].outbox(id)
             && !blocked
@@ -236,7 +277,9 @@ impl Broker {
             }
             Output::ToWorker { worker, frames } => {
                 let from = WorkerId(at as u16);
-                self.mail.push_back((worker.index(), Input::FromWorker { from, frames }));
+                self.bounces += usize::from(says_bounced(&frames));
+                let mail = self.held.as_mut().unwrap_or(&mut self.mail);
+                mail.push_back((worker.index(), Input::FromWorker { from, frames }));
             }
             Output::Authenticate { conn, .. } => {
                 let verdict = self.verdict.clone();
@@ -249,8 +292,8 @@ impl Broker {
             Output::Pause { conn } => self.set_paused(at, conn, true),
             Output::Resume { conn } => {
                 self.set_paused(at, conn, false);
-                if let Some(n) = self.sockets.iter().position(|s| s.worker == at && s.conn == Some(conn)) {
-                    self.feed(n);
+                if let Some(&place) = self.places.get(&(at, conn)) {
+                    self.feed(place);
                 }
             }
             Output::Log(_) => {}
@@ -274,14 +317,14 @@ impl Broker {
     }
 
     fn set_paused(&mut self, at: usize, conn: ConnId, paused: bool) {
-        if let Some(socket) = self.sockets.iter_mut().find(|s| s.worker == at && s.conn == Some(conn)) {
-            socket.paused = paused;
+        if let Some(&place) = self.places.get(&(at, conn)) {
+            self.sockets[place].paused = paused;
         }
     }
 
     fn end(&mut self, at: usize, conn: ConnId, by: ClosedBy) {
-        if let Some(socket) = self.sockets.iter_mut().find(|s| s.worker == at && s.conn == Some(conn)) {
-            socket.conn = None;
+        if let Some(place) = self.places.remove(&(at, conn)) {
+            self.sockets[place].conn = None;
         }
         self.workers[at].closed(self.now, conn, by);
     }
@@ -311,6 +354,8 @@ impl Broker {
                     let socket = &mut self.sockets[n];
                     socket.worker = worker.index();
                     socket.conn = Some(conn);
+                    self.places.remove(&(at, id));
+                    self.places.insert((worker.index(), conn), n);
                     offered = 0;
                 }
                 Then::Close => {
@@ -325,18 +370,25 @@ impl Broker {
     /// A connection without bytes.
     pub fn open(&mut self, version: Version) -> Client {
         let at = self.sockets.len() % self.workers.len();
-        let conn = Some(self.workers[at].open(self.now, opened()));
-        let (inbound, outbound) = (Vec::new(), Vec::new());
+        let conn = self.workers[at].open(self.now, opened());
+        self.places.insert((at, conn), self.sockets.len());
+        let (conn, inbound, outbound) = (Some(conn), Vec::new(), Vec::new());
         self.sockets.push(Socket { worker: at, conn, version, inbound, outbound, paused: false, blocked: false });
         Client(self.sockets.len() - 1)
     }
 
-    /// A connected client.
-    pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, bool) {
+    /// A client that has sent CONNECT, and may wait for the answer.
+    pub fn begin_connect(&mut self, connect: &Connect<'_>) -> Client {
         let client = self.open(connect.version);
         let mut bytes = Vec::new();
         encode::connect(&mut bytes, connect);
         self.send(client, &bytes);
+        client
+    }
+
+    /// A connected client.
+    pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, bool) {
+        let client = self.begin_connect(connect);
         let connack = self.take(client, |packet| match packet {
             Packet::ConnAck(connack) => Some((connack.reason, connack.session_present)),
             _ => None,
@@ -387,21 +439,15 @@ impl Broker {
         retain: bool,
         dup: bool,
     ) {
+        self.packet(client, |out, version| put_publish(out, version, topic, qos, packet_id, payload, retain, dup));
+    }
+
+    /// Publishes several messages at once, under the packet ids from 1 on.
+    pub fn publish_together(&mut self, client: Client, topic: &str, qos: QoS, payloads: &[Vec<u8>]) {
         self.packet(client, |out, version| {
-            let head = PublishHead {
-                version,
-                dup,
-                qos,
-                retain,
-                topic,
-                packet_id,
-                message_expiry: None,
-                topic_alias: None,
-                subscription_ids: &[],
-                forward: &[],
-                payload_len: payload.len(),
-            };
-            encode::publish(out, &head, payload);
+            for (packet_id, payload) in (1..).zip(payloads) {
+                put_publish(out, version, topic, qos, packet_id, payload, false, false);
+            }
         });
     }
 
@@ -429,6 +475,27 @@ impl Broker {
             self.flush(at, conn);
         }
         self.settle();
+    }
+
+    /// Keeps frames between workers back, so that what happens next happens while they are on their way.
+    pub fn hold(&mut self) {
+        self.held = Some(VecDeque::new());
+    }
+
+    /// Lets frames go that were kept back.
+    pub fn release(&mut self) {
+        self.mail.extend(self.held.take().unwrap_or_default());
+        self.settle();
+    }
+
+    /// Whether two clients are served by one worker.
+    pub fn share_a_worker(&self, one: Client, other: Client) -> bool {
+        self.sockets[one.0].worker == self.sockets[other.0].worker
+    }
+
+    /// Whether a group's message had to go back to the worker it came from.
+    pub fn bounced(&self) -> bool {
+        self.bounces > 0
     }
 
     /// Gives an input to every worker.
@@ -472,6 +539,46 @@ impl Broker {
     }
 }
 
+/// Appends a PUBLISH.
+#[allow(clippy::too_many_arguments, reason = "a packet has that many fields")]
+pub fn put_publish(
+    out: &mut Vec<u8>,
+    version: Version,
+    topic: &str,
+    qos: QoS,
+    packet_id: u16,
+    payload: &[u8],
+    retain: bool,
+    dup: bool,
+) {
+    let head = PublishHead {
+        version,
+        dup,
+        qos,
+        retain,
+        topic,
+        packet_id,
+        message_expiry: None,
+        topic_alias: None,
+        subscription_ids: &[],
+        forward: &[],
+        payload_len: payload.len(),
+    };
+    encode::publish(out, &head, payload);
+}
+
+/// Whether frames hold a shared group's message that comes back: kind 3, the ticket, then the mark.
+fn says_bounced(mut frames: &[u8]) -> bool {
+    while let Some((length, rest)) = frames.split_first_chunk::<4>() {
+        let (frame, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        if frame[0] == 3 && frame[9] == 1 {
+            return true;
+        }
+        frames = rest;
+    }
+    false
+}
+
 fn opened() -> Opened {
     Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None }
 }
@@ -487,6 +594,11 @@ fn shard_of(key: &Key) -> sluice_cluster::ShardId {
         | Key::Retained(shard, _)
         | Key::Shard(shard) => *shard,
     }
+}
+
+/// Access rules: the entries of `rules`.
+pub fn rules(entries: &str) -> Arc<Rules> {
+    Arc::new(Rules::parse(&format!("rules:\n{entries}"), 1).unwrap())
 }
 
 /// A CONNECT with nothing special.

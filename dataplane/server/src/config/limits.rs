@@ -35,6 +35,9 @@ pub struct Limits {
     pub control_rate: u32,
     /// Takeovers of one client id a minute; above it new connections are refused for a while. `0` = no bound.
     pub takeovers_per_minute: u32,
+    /// Wills of one client id that are published in a minute; above it new connections are refused for a while. `0` = no
+    /// bound.
+    pub wills_per_minute: u32,
     /// Persistent sessions of one user (or of one client id, without a user name).
     pub sessions_per_principal: u32,
     /// Memory for sessions, queues and what waits to be written: `auto` = half of what the process may use, `off` = no
@@ -60,6 +63,7 @@ impl Default for Limits {
             byte_rate: Bytes(0),
             control_rate: 1_000,
             takeovers_per_minute: 10,
+            wills_per_minute: 60,
             sessions_per_principal: 100,
             memory_budget: MemoryBudget::Auto,
             outbox_max: Bytes::kib(64),

@@ -40,7 +40,8 @@ pub struct Listener {
     pub connections_max: u32,
     /// The largest packet here, instead of `mqtt.max_packet_size`.
     pub max_packet_size: Option<Bytes>,
-    /// The identity in the client's certificate is the user name, whatever CONNECT says.
+    /// The identity in the client's certificate is the user name, whatever CONNECT shows: no password and no token is
+    /// looked at. The name is the one that the `certificate` step of `auth.chain` says, or the common name.
     pub identity_as_username: bool,
     /// What clients that ask for Response Information are told: a topic to build response topics from.
     pub response_information: Option<String>,
@@ -65,7 +66,8 @@ pub enum ListenerAuth {
     Required,
 }
 
-/// Encryption of a listener. The files are watched: new ones serve new connections, and nobody is disconnected.
+/// Encryption of a listener. The files are watched: new ones serve new connections, and nobody is disconnected but
+/// clients whose certificate a new `crl` revokes.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {

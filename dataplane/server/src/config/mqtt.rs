@@ -106,6 +106,8 @@ pub struct Shared {
     pub strategy: SharedStrategy,
     /// A member with a full window that acknowledges nothing for this long is passed over.
     pub stall_timeout: Duration,
+    /// Members of one group; more are refused.
+    pub members_max: u32,
 }
 
 /// Which member of a group gets a message.
@@ -175,6 +177,6 @@ impl Default for Retained {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { strategy: SharedStrategy::RoundRobin, stall_timeout: Duration::secs(30) }
+        Self { strategy: SharedStrategy::RoundRobin, stall_timeout: Duration::secs(30), members_max: 100_000 }
     }
 }

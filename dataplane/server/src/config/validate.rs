@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use sluice_dataplane_auth::config::StepConfig;
+use sluice_dataplane_core::OUTBOUND_WINDOW_MAX;
 
 use super::{
     Bind, ClientAuth, KeyPath, Listener, ListenerAuth, NodeConfig, OpenTo, Problem, Protocol, ProxyProtocol, Tls,
@@ -201,11 +202,12 @@ impl Found {
         self.within(at.key("max_qos"), mqtt.max_qos.into(), 0..=2);
         self.within(at.key("receive_maximum"), mqtt.receive_maximum.into(), 1..=65_535);
         self.within(at.key("receive_maximum_v3"), mqtt.receive_maximum_v3.into(), 1..=65_535);
-        self.within(at.key("outbound_window"), mqtt.outbound_window.into(), 1..=65_535);
+        self.within(at.key("outbound_window"), mqtt.outbound_window.into(), 1..=OUTBOUND_WINDOW_MAX.into());
         self.within(at.key("client_id_length_max"), mqtt.client_id_length_max.into(), 23..=65_535);
         self.within(at.key("topic_length_max"), mqtt.topic_length_max.into(), 1..=65_535);
         self.within(at.key("topic_levels_max"), mqtt.topic_levels_max.into(), 1..=1_024);
         self.within(at.key("filters_per_packet_max"), mqtt.filters_per_packet_max.into(), 1..=100_000);
+        self.within(at.key("shared").key("members_max"), mqtt.shared.members_max.into(), 1..=1_000_000);
         self.within(at.key("inbox").key("messages_max"), mqtt.inbox.messages_max.into(), 1..=100_000_000);
         self.within(at.key("inbox").key("bytes_max"), mqtt.inbox.bytes_max.0, 1..=1 << 40);
         let seconds = "is longer than MQTT can say";

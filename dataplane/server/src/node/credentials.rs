@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use sluice_dataplane_auth::{Authenticator, BackoffPolicy, NodeSecret, config::StepConfig, load};
 use sluice_service::reload::Subjects;
 
+use super::standing::StandingNews;
 use crate::config::NodeConfig;
 
 /// The chain in force, and how to read it again.
@@ -37,17 +38,17 @@ impl CredentialSources {
         &self.authenticator
     }
 
-    /// Puts a new chain in force whenever one of the files changes.
-    pub(super) fn watch(&self, subjects: &mut Subjects) {
+    /// Puts a new chain in force whenever one of the files changes, also for clients that are connected.
+    pub(super) fn watch(&self, subjects: &mut Subjects, standing: &StandingNews) {
         if self.files.is_empty() {
             return;
         }
-        let (authenticator, steps, secret) = (Arc::clone(&self.authenticator), self.steps.clone(), self.secret.clone());
+        let (standing, steps, secret) = (standing.clone(), self.steps.clone(), self.secret.clone());
         subjects.add(
             "credentials",
             self.files.clone(),
             Box::new(move || {
-                authenticator.replace(load(&steps, &secret)?.chain);
+                standing.replace_chain(load(&steps, &secret)?.chain);
                 Ok(())
             }),
         );

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use anyhow::Context as _;
 use sluice_service::{reload::Subjects, tls::TlsContext};
 
-use super::Bound;
+use super::{Bound, standing::StandingNews};
 use crate::{
     config::{Bind, Listener, NodeConfig, Protocol, ProxyProtocol},
     greeter::Manners,
@@ -76,12 +76,27 @@ impl Listeners {
         }
     }
 
-    /// Reads certificates again whenever they change.
-    pub(super) fn watch(&self, subjects: &mut Subjects) {
+    /// Reads certificates again whenever they change, and holds connected clients against the revocation lists.
+    pub(super) fn watch(&self, subjects: &mut Subjects, standing: &StandingNews) {
         for (index, tls) in &self.tls {
             let (name, paths, tls) = (&self.bound[*index].name, tls.files().paths(), Arc::clone(tls));
-            subjects.add(format!("certificates of {name}"), paths, Box::new(move || Ok(tls.reload()?)));
+            let standing = standing.clone();
+            subjects.add(
+                format!("certificates of {name}"),
+                paths,
+                Box::new(move || {
+                    tls.reload()?;
+                    standing.tell_certificates();
+                    Ok(())
+                }),
+            );
         }
+    }
+
+    /// The encryption of each listener, in the order of the configuration.
+    pub(super) fn by_listener(&self) -> Arc<[Option<Arc<TlsContext>>]> {
+        let of = |index| self.tls.iter().find(|(of, _)| *of == index).map(|(_, tls)| Arc::clone(tls));
+        (0..self.bound.len()).map(of).collect()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use sluice_dataplane_core::Settings;
+use sluice_dataplane_core::{Settings, settings::ListenerSettings};
 
 use super::{access::AccessFile, credentials::CredentialSources, listeners::Listeners};
 use crate::{
+    auth_pool::Door,
     config::NodeConfig,
     connect_rate::{ConnectRate, Pace},
     listener::{Gate, Seats},
@@ -60,9 +61,13 @@ impl Plan {
         Gate::new(ConnectRate::new(per_address, per_address.saturating_mul(2)), Pace::new(self.accept_rate))
     }
 
-    /// By listener: whether clients may come in without credentials.
-    pub(super) fn allow_anonymous(&self) -> Arc<[bool]> {
-        self.settings.listeners.iter().map(|listener| listener.allow_anonymous).collect()
+    /// By listener: what it asks of clients.
+    pub(super) fn doors(&self) -> Arc<[Door]> {
+        let door = |listener: &ListenerSettings| Door {
+            allow_anonymous: listener.allow_anonymous,
+            identity_as_username: listener.identity_as_username,
+        };
+        self.settings.listeners.iter().map(door).collect()
     }
 }
 

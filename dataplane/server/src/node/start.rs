@@ -15,9 +15,11 @@ use sluice_dataplane_store::{self as store, Store};
 use sluice_service::reload::Subjects;
 
 use super::{
-    RunningNode,
+    OnDamage, RunningNode,
     plan::Plan,
-    pulse, system,
+    pulse,
+    standing::StandingNews,
+    system,
     threads::{join, spawn},
 };
 use crate::{
@@ -53,11 +55,10 @@ impl Starting {
     }
 
     /// Opens the store, restores what is in it, and serves.
-    pub(super) fn start(mut self, config: &NodeConfig) -> anyhow::Result<RunningNode> {
-        let store = self.open_store(config)?;
+    pub(super) fn start(mut self, config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<RunningNode> {
+        let store = self.open_store(config, on_damage)?;
         let authenticator = Arc::clone(self.plan.credentials.authenticator());
-        let auth =
-            AuthPool::start(AUTH_THREADS, &authenticator, &self.plan.allow_anonymous(), &self.workers, self.clock)?;
+        let auth = AuthPool::start(AUTH_THREADS, &authenticator, &self.plan.doors(), &self.workers, self.clock)?;
         let started = self.start_workers(&store, &auth).and_then(|()| self.start_greeters());
         match started {
             Ok(()) => self.finish(config, store),
@@ -69,13 +70,14 @@ impl Starting {
         }
     }
 
-    fn open_store(&self, config: &NodeConfig) -> anyhow::Result<Arc<Store>> {
+    fn open_store(&self, config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<Arc<Store>> {
         let options = store::Options {
             durability: match config.storage.durability {
                 Durability::Fsync => store::Durability::Fsync,
                 Durability::Async => store::Durability::Async,
             },
             shards: config.storage.shards,
+            accept_loss: on_damage == OnDamage::AcceptLoss,
             min_free: store::MinFree::Bytes(config.storage.reserve.0),
             ..store::Options::default()
         };
@@ -151,8 +153,10 @@ impl Starting {
         let Self { plan, workers, greeters, threads, .. } = self;
         let mut subjects = Subjects::new();
         plan.access.watch(&mut subjects, &workers);
-        plan.credentials.watch(&mut subjects);
-        plan.listeners.watch(&mut subjects);
+        let tls = plan.listeners.by_listener();
+        let standing = StandingNews::new(Arc::clone(plan.credentials.authenticator()), tls, Arc::clone(&workers));
+        plan.credentials.watch(&mut subjects, &standing);
+        plan.listeners.watch(&mut subjects, &standing);
         let reloader = subjects.watch(RELOAD_INTERVAL)?;
         let (ticking, stopped) = mpsc::channel();
         let interval = Duration::from_millis(config.sys_interval.as_millis());

@@ -3,6 +3,7 @@
 use std::{fs, io::Read as _, net::TcpStream, thread, time::Duration};
 
 use sluice_dataplane_server::{
+    OnDamage,
     config::{Bind, NodeConfig, Protocol},
     start,
 };
@@ -21,7 +22,7 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     config.node.data = data.path().to_path_buf();
     config.listeners = vec![local(Protocol::Mqtt)];
     config.listeners[0].bind = Bind::Tcp(node.address());
-    let error = start(&config).err().unwrap();
+    let error = start(&config, OnDamage::Refuse).err().unwrap();
     assert!(format!("{error:#}").contains(&node.address().to_string()), "{error:#}");
 }
 
@@ -31,7 +32,7 @@ fn a_store_in_use_is_an_error_and_leaves_nothing_running() {
     let mut config = NodeConfig::default();
     config.node.data = node.data.path().to_path_buf();
     config.listeners = vec![local(Protocol::Mqtt)];
-    assert!(start(&config).is_err());
+    assert!(start(&config, OnDamage::Refuse).is_err());
     let mut client = connect_to(node.address());
     client.begin("still served");
 }
@@ -60,7 +61,7 @@ fn what_is_stored_is_there_after_a_restart() {
     config.node.data = data.path().to_path_buf();
     config.listeners = vec![local(Protocol::Mqtt)];
     {
-        let node = start(&config).unwrap();
+        let node = start(&config, OnDamage::Refuse).unwrap();
         let mut client = connect_to(node.address(0).unwrap());
         client.begin("writer");
         // Retained, QoS 1: PUBACK means stored.
@@ -68,7 +69,7 @@ fn what_is_stored_is_there_after_a_restart() {
         client.expect(&[0x40, 2, 0, 9]);
         node.shutdown(0, Duration::from_secs(5), None);
     }
-    let node = start(&config).unwrap();
+    let node = start(&config, OnDamage::Refuse).unwrap();
     let mut client = connect_to(node.address(0).unwrap());
     client.begin("reader");
     client.send(&subscribe(1, "r", 0));

@@ -11,7 +11,7 @@ mod stream;
 use std::{net::SocketAddr, time::Duration};
 
 use sluice_dataplane_server::{
-    RunningNode,
+    OnDamage, RunningNode,
     config::{Bind, Listener, NodeConfig, Protocol},
     start,
 };
@@ -31,7 +31,7 @@ impl Node {
         config.node.data = data.path().to_path_buf();
         config.listeners = vec![local(Protocol::Mqtt)];
         change(&mut config);
-        Self { running: start(&config).unwrap(), data }
+        Self { running: start(&config, OnDamage::Refuse).unwrap(), data }
     }
 
     fn address(&self) -> SocketAddr {

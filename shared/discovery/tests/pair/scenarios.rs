@@ -215,7 +215,7 @@ fn a_new_leader_with_the_same_content_sends_none_of_it() {
     world.run(SECOND);
     assert!(world.server().is_current());
     assert!(responses(&world).iter().all(|sent| sent.contains("upserts: [], removals: []")), "{:?}", responses(&world));
-    assert_eq!(world.node.held(ResourceType::Routes).version().epoch, 2);
+    assert_eq!(world.node.held(ResourceType::Routes).version().leadership.0, 2);
 }
 
 #[test]

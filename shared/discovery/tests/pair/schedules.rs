@@ -141,12 +141,12 @@ impl Run {
         if held == Version::ZERO {
             return;
         }
-        let mut push = full(kind, Version::new(held.epoch, held.counter + 1), &[(name("z"), body("n0"))].into());
+        let mut push = full(kind, Version::new(held.leadership.0, held.counter + 1), &[(name("z"), body("n0"))].into());
         match self.world.rng.u32(0..5) {
-            0 => push.version = Version::new(held.epoch.saturating_sub(1), held.counter + 1),
+            0 => push.version = Version::new(held.leadership.0.saturating_sub(1), held.counter + 1),
             1 => push.upserts.clear(),
             2 => push.digest.0 ^= 1,
-            3 => push.base = Some(Version::new(held.epoch, held.counter + 7)),
+            3 => push.base = Some(Version::new(held.leadership.0, held.counter + 7)),
             _ => push.part = 3,
         }
         let before = state(self.world.node.held(kind));

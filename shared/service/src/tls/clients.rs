@@ -7,9 +7,11 @@ use rustls::{
     crypto::CryptoProvider,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use rustls_pki_types::{CertificateRevocationListDer, pem::PemObject as _};
 
-use super::{TlsError, certificate};
+use super::{
+    TlsError, certificate,
+    revoked::{self, Revoked},
+};
 
 /// Whether clients show certificates.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,9 +50,14 @@ impl ClientAuth {
         }
     }
 
-    pub(super) fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    /// What verifies clients' certificates, and those of them that are revoked.
+    pub(super) fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<(Arc<dyn ClientCertVerifier>, Revoked), TlsError> {
+        let mut revoked = Revoked::default();
         let Some(authority) = self.authority() else {
-            return Ok(WebPkiClientVerifier::no_client_auth());
+            return Ok((WebPkiClientVerifier::no_client_auth(), revoked));
         };
         let mut roots = RootCertStore::empty();
         for root in certificate::read_certificates(&authority.ca)? {
@@ -58,18 +65,15 @@ impl ClientAuth {
         }
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         if let Some(crl) = &authority.crl {
-            let lists = CertificateRevocationListDer::pem_file_iter(crl)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|error| TlsError::file(crl, certificate::pem_words(&error)))?;
-            if lists.is_empty() {
-                return Err(TlsError::file(crl, "there is no revocation list in it"));
-            }
+            let lists = revoked::read_lists(crl)?;
+            revoked = Revoked::read(crl, &lists)?;
             builder = builder.with_crls(lists).only_check_end_entity_revocation().enforce_revocation_expiration();
         }
         if matches!(self, Self::Optional(_)) {
             builder = builder.allow_unauthenticated();
         }
         let named = authority.crl.as_ref().unwrap_or(&authority.ca);
-        builder.build().map_err(|error| TlsError::file(named, error))
+        let verifier = builder.build().map_err(|error| TlsError::file(named, error))?;
+        Ok((verifier, revoked))
     }
 }

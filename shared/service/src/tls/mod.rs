@@ -9,6 +9,7 @@ mod certificate;
 mod clients;
 mod error;
 mod resolve;
+mod revoked;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,6 +20,7 @@ pub use self::{
     certificate::CertificateFiles,
     clients::{ClientAuth, ClientAuthority},
     error::TlsError,
+    revoked::Revoked,
 };
 use self::{certificate::Identity, resolve::ByName};
 
@@ -54,6 +56,7 @@ struct Loaded {
     config: Arc<ServerConfig>,
     /// When the first of the certificates expires, in seconds since the Unix epoch.
     expires: i64,
+    revoked: Arc<Revoked>,
 }
 
 impl TlsContext {
@@ -87,6 +90,12 @@ impl TlsContext {
         self.current.load().expires
     }
 
+    /// Certificates of clients that the lists in use revoke. A connection that is open may have shown one before.
+    #[must_use]
+    pub fn revoked(&self) -> Arc<Revoked> {
+        Arc::clone(&self.current.load().revoked)
+    }
+
     /// The files this context reads.
     #[must_use]
     pub fn files(&self) -> &TlsFiles {
@@ -100,14 +109,14 @@ impl Loaded {
         let identities: Vec<Identity> =
             files.certificates.iter().map(|each| each.read(&provider)).collect::<Result<_, _>>()?;
         let expires = identities.iter().map(|identity| identity.expires).min().ok_or(TlsError::NoCertificate)?;
-        let verifier = files.client_auth.verifier(&provider)?;
+        let (verifier, revoked) = files.client_auth.verifier(&provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(ByName::new(identities)));
         config.ticketer = ring::Ticketer::new()?;
         config.alpn_protocols = files.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), expires })
+        Ok(Self { config: Arc::new(config), expires, revoked: Arc::new(revoked) })
     }
 }
 

@@ -1,7 +1,17 @@
 //! A: who may do what.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SigningKey as _};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use sluice_tests_conformance::{
-    Client, Incoming, Server, Version, connect, eventually, fresh, node, node_file::write_private, outgoing::Connect,
+    Client, Incoming, Server, Version, connect, eventually, fresh, node,
+    node_file::{user_line, write_private},
+    outgoing::Connect,
+    property::{id, number},
     publish, subscribe, will,
 };
 
@@ -74,7 +84,7 @@ fn a6_a_will_is_checked_when_it_fires() {
 }
 
 #[test]
-fn a7_a_retained_message_is_checked_when_it_is_delivered() {
+fn a7_nobody_subscribes_to_what_is_retained_without_the_right() {
     let server = node().rules(&open_rules()).start_plain();
     let mut owner = server.connected(Version::V5);
     owner.retain("secret/kept", "x", 1).retain("public/kept", "x", 1);
@@ -83,6 +93,25 @@ fn a7_a_retained_message_is_checked_when_it_is_delivered() {
     reader.send(subscribe(1).filter("secret/kept", 0)).expect_suback(1, &[0x87]);
     reader.expect_nothing();
     reader.subscribe("public/#", 0).expect_message("public/kept", "x");
+}
+
+/// The subscription is granted and half of what is retained is delivered when the right goes.
+#[test]
+fn a7_a_retained_message_is_checked_when_it_is_delivered() {
+    let server = node().rules(&open_rules()).start_plain();
+    let mut owner = server.connected(Version::V5);
+    for n in 0..50 {
+        owner.retain(&format!("secret/{n}"), "x", 1);
+    }
+    let mut reader = server.client(connect(fresh("c")).receive_maximum(2));
+    reader.subscribe("secret/#", 1);
+    let (one, two) = (reader.expect_publish(), reader.expect_publish());
+    revoke(&server, &rules_without("secret/#"), "secret/probe");
+    // Five seconds are allowed for what is live.
+    thread::sleep(Duration::from_secs(5));
+    reader.acknowledge(&one);
+    reader.acknowledge(&two);
+    reader.expect_nothing();
 }
 
 #[test]
@@ -101,10 +130,19 @@ fn a8_a_live_subscription_ends_with_its_right() {
     reader.expect_message("secret/x", "before");
     revoke(&server, &rules("secret"), "secret/probe");
     // Five seconds are allowed for what is live.
-    eventually("nothing comes any more", || {
-        try_publish(&mut sender, "secret/x");
-        reader.drain().is_empty()
-    });
+    let revoked = Instant::now();
+    loop {
+        let reason = try_publish(&mut sender, "secret/x");
+        if reader.drain().is_empty() {
+            assert_eq!(reason, 0x10, "nobody wants it any more, and that is said");
+            break;
+        }
+        assert!(revoked.elapsed() < Duration::from_secs(5), "it still comes");
+    }
+    for _ in 0..10 {
+        assert_eq!(try_publish(&mut sender, "secret/x"), 0x10);
+    }
+    reader.expect_nothing();
     sender.publish("public/x", "still", 1);
     reader.expect_message("public/x", "still");
 }
@@ -122,6 +160,7 @@ fn a9_a_queued_message_is_checked_when_it_is_resent() {
     sender.publish("secret/x", "queued", 1).publish("public/x", "fine", 1);
     revoke(&server, &rules_without("secret/#"), "secret/probe");
     let mut reader = server.client(connect(&name).persistent());
+    assert!(reader.connack().session_present);
     let topics: Vec<String> = reader
         .drain()
         .into_iter()
@@ -216,4 +255,141 @@ fn a13_a_check_that_cannot_be_made_is_a_refusal() {
     let mut nobody = server.open();
     nobody.send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
     let _ = server.client(user("alice", "secret", &fresh("c")));
+}
+
+/// Puts users in force: reads of the file are announced in the log.
+fn replace_users(server: &Server, lines: &[String]) {
+    write_private(&server.folder().join("users"), lines.join("\n").as_bytes());
+    server.reload();
+}
+
+#[test]
+fn a8_a_user_that_is_removed_loses_its_connections() {
+    let node = node().listener("bind: '127.0.0.1:0', auth: required");
+    let (alice, bob) = (user_line("alice", "secret"), user_line("bob", "hidden"));
+    let server = node.user_line(alice.clone()).user_line(bob.clone()).user("carol", "old").start_plain();
+    let mut clients: Vec<Client> = Version::ALL
+        .iter()
+        .map(|version| server.client(user("alice", "secret", &fresh("c")).version(*version)))
+        .collect();
+    let mut bob = (server.client(user("bob", "hidden", &fresh("c"))), bob);
+    let mut carol = server.client(user("carol", "old", &fresh("c")));
+    replace_users(&server, &[bob.1, user_line("carol", "new")]);
+    for client in &mut clients {
+        client.expect_thrown_out(&[0x87]);
+    }
+    carol.expect_disconnect(&[0x87]);
+    bob.0.ping();
+    // A broken file changes nothing for those who are there.
+    replace_users(&server, &["mallory".to_owned()]);
+    eventually("the log says why", || server.output().contains("the old state stays in force"));
+    bob.0.ping();
+    replace_users(&server, &[alice]);
+    bob.0.expect_disconnect(&[0x87]);
+    let _ = server.client(user("alice", "secret", &fresh("c")));
+}
+
+#[test]
+fn a8_the_groups_of_a_live_session_are_those_of_the_file() {
+    let rules = "rules:\n  - allow: all\n    groups: [staff]\n    topics: ['staff/#']\n  - allow: all\n    everyone: true\n    topics: [open]\n";
+    let line = |rest: &str| format!("{} {rest}", user_line("alice", "secret"));
+    let node = node().listener("bind: '127.0.0.1:0', auth: required").user_line(line("groups=staff")).rules(rules);
+    let server = node.start_plain();
+    let mut alice = server.client(user("alice", "secret", &fresh("c")));
+    alice.subscribe("staff/x", 1).publish("staff/x", "x", 1).expect_message("staff/x", "x");
+    replace_users(&server, &[line("groups=guests")]);
+    eventually("the group is gone", || try_publish(&mut alice, "staff/y") == 0x87);
+    alice.publish("open", "x", 1).expect_nothing();
+    replace_users(&server, &[line("superuser")]);
+    eventually("a superuser may", || try_publish(&mut alice, "anything") != 0x87);
+    replace_users(&server, &[line("")]);
+    eventually("a superuser no more", || try_publish(&mut alice, "anything") == 0x87);
+}
+
+#[test]
+fn a8_a_key_that_is_removed_ends_the_sessions_of_its_tokens() {
+    let (first, second) = (issuer_key(), issuer_key());
+    let server = node()
+        .listener("bind: '127.0.0.1:0', auth: required")
+        .step("jwt: {algorithms: [EdDSA], jwks_file: issuer.json}")
+        .file("issuer.json", key_set(&[("first", &first), ("second", &second)]))
+        .start_plain();
+    let client = |id: &str, key: &KeyPair| server.client(user("", &token(id, key), &fresh("c")));
+    let (mut old, mut kept) = (client("first", &first), client("second", &second));
+    write_private(&server.folder().join("issuer.json"), key_set(&[("second", &second)]).as_bytes());
+    server.reload();
+    old.expect_disconnect(&[0x87]);
+    kept.ping();
+}
+
+fn issuer_key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ED25519).expect("a key")
+}
+
+fn key_set(keys: &[(&str, &KeyPair)]) -> String {
+    let key = |(id, key): &(&str, &KeyPair)| {
+        let x = URL_SAFE_NO_PAD.encode(key.der_bytes());
+        format!(r#"{{"kty": "OKP", "crv": "Ed25519", "kid": "{id}", "x": "{x}"}}"#)
+    };
+    format!(r#"{{"keys": [{}]}}"#, keys.iter().map(key).collect::<Vec<_>>().join(", "))
+}
+
+fn token(id: &str, key: &KeyPair) -> String {
+    let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg": "EdDSA", "kid": "{id}"}}"#));
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"sub": "alice", "exp": 9999999999}"#);
+    let signed = format!("{header}.{claims}");
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).expect("a signature"));
+    format!("{signed}.{signature}")
+}
+
+#[test]
+fn a12_a_refusal_says_why_in_words_where_the_client_wants_to_hear_them() {
+    let server = node().rules(&rules_without("secret/#")).start_plain();
+    let problem = |wanted: u32| server.client(connect(fresh("c")).with(number(id::REQUEST_PROBLEM, wanted)));
+    for (mut client, told) in [(problem(1), true), (server.connected(Version::V5), true), (problem(0), false)] {
+        client.send(publish("secret/x", "x").qos(1, 1));
+        let why = client.expect_puback(1).properties.text(id::REASON_STRING);
+        assert_eq!(why.as_deref().is_some_and(|why| why.contains("publish") && why.contains("access rules")), told);
+        client.send(publish("secret/x", "x").qos(2, 2));
+        assert_eq!(client.expect_pubrec(2).properties.has(id::REASON_STRING), told);
+        client.send(subscribe(3).filter("other", 0).filter("secret/#", 0));
+        let why = client.expect_suback(3, &[0, 0x87]).properties.text(id::REASON_STRING);
+        assert_eq!(why.as_deref().is_some_and(|why| why.contains("subscribe")), told);
+        client.send(sluice_tests_conformance::unsubscribe(4).topic("a/#/b"));
+        assert_eq!(client.expect_unsuback(4, &[0x8F]).properties.has(id::REASON_STRING), told);
+        client.send(publish("open", "x").qos(1, 5));
+        assert!(!client.expect_puback(5).properties.has(id::REASON_STRING), "nothing was refused");
+        client.send(connect(fresh("c")));
+        assert!(client.expect_disconnect(&[0x82]).properties.has(id::REASON_STRING));
+    }
+}
+
+#[test]
+fn a12_no_words_make_a_packet_too_large_for_its_client() {
+    let server = node().rules(&rules_without("secret/#")).start_plain();
+    let small = |size: u32| connect(fresh("c")).with(number(id::MAXIMUM_PACKET_SIZE, size));
+    for (size, told) in [(64, false), (1000, true)] {
+        let mut client = server.client(small(size));
+        client.send(publish("secret/x", "x").qos(1, 1));
+        assert_eq!(client.expect_puback(1).properties.has(id::REASON_STRING), told);
+        client.send(subscribe(3).filter("secret/#", 0));
+        assert_eq!(client.expect_suback(3, &[0x87]).properties.has(id::REASON_STRING), told);
+        let mut client = server.open();
+        let refused = small(size).will(will("$SYS/x", "x"));
+        let connack = client.send(refused).expect_refused(&[0x90, 0x87]);
+        assert_eq!(connack.properties.has(id::REASON_STRING), told);
+    }
+}
+
+#[test]
+fn c17_a_refused_connect_says_the_same_of_unknown_users_and_wrong_passwords() {
+    let server = node().listener("bind: '127.0.0.1:0', auth: required").user("alice", "secret").start_plain();
+    let why = |connect: Connect| {
+        let connack = server.open().send(connect).expect_refused(&[0x86, 0x87]);
+        connack.properties.text(id::REASON_STRING).expect("words")
+    };
+    let wrong = why(user("alice", "wrong", &fresh("c")));
+    assert!(wrong.contains("password"), "{wrong}");
+    assert_eq!(wrong, why(user("nobody", "wrong", &fresh("c"))));
+    assert!(why(connect(fresh("c"))).contains("credentials"));
 }

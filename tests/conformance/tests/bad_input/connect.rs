@@ -1,10 +1,10 @@
 //! C: CONNECT and who may come in.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Instant};
 
 use sluice_tests_conformance::{
-    Client, Incoming, Server, Version, auth, bytes, connect, fresh, id, node, number, outgoing::Connect, property::raw,
-    publish, user, will,
+    Client, Incoming, Server, Version, auth, bytes, connect, fresh, id, node, node_file::user_line_of_cost, number,
+    outgoing::Connect, property::raw, publish, user, will,
 };
 
 use crate::OLD;
@@ -146,6 +146,22 @@ fn c10_keep_alive_of_nothing_or_of_hours_is_bounded() {
 }
 
 #[test]
+fn c10_old_clients_are_held_to_the_longest_keep_alive() {
+    let server = node().section("mqtt: {max_keepalive: 2s}").start_plain();
+    for version in crate::OLD {
+        for seconds in [0, 3, 65_535] {
+            let mut silent = server.client(connect(fresh("c")).version(version).keep_alive(seconds));
+            silent.expect_closed();
+            let mut lively = server.client(connect(fresh("c")).version(version).keep_alive(seconds));
+            for _ in 0..5 {
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                lively.ping();
+            }
+        }
+    }
+}
+
+#[test]
 fn c11_an_endless_session_expiry_is_capped() {
     let client = Server::shared().client(connect(fresh("c")).expiry(0xFFFF_FFFF));
     let told = client.connack().properties.number(id::SESSION_EXPIRY);
@@ -225,6 +241,31 @@ fn c17_wrong_passwords_get_the_same_answer_as_unknown_users_and_are_slowed_down(
     let _ = server.client(connect(fresh("c")).username("bob").password("hidden"));
     let mut client = server.open();
     client.send(connect(fresh("c")).v311().username("bob").password("wrong")).expect_refused(&[4, 5]);
+}
+
+/// Users of each kind.
+const TRIES: usize = 15;
+
+#[test]
+fn c17_an_unknown_user_takes_as_long_as_a_wrong_password() {
+    // Hashes that cost what those of `sluice password` cost, so that the time for them stands out.
+    let lines = (0..TRIES).map(|n| user_line_of_cost(&format!("known{n}"), "secret", 19_456, 2));
+    let node = node().listener("bind: '127.0.0.1:0', auth: required");
+    let server = lines.fold(node, sluice_tests_conformance::node_file::NodeFile::user_line).start_plain();
+    let took = |name: String| {
+        let mut client = server.open();
+        let connect = connect(fresh("c")).username(name).password("wrong");
+        let start = Instant::now();
+        client.send(connect).expect_refused(&[0x86]);
+        start.elapsed()
+    };
+    // Each name once, so that none is slowed down for guessing; in turns, so that a busy machine slows both kinds.
+    let pairs = (0..TRIES).map(|n| (took(format!("known{n}")), took(format!("unknown{n}"))));
+    let (mut known, mut unknown): (Vec<_>, Vec<_>) = pairs.unzip();
+    known.sort_unstable();
+    unknown.sort_unstable();
+    let (known, unknown) = (known[TRIES / 2], unknown[TRIES / 2]);
+    assert!(known < unknown * 4 && unknown < known * 4, "{known:?} for a known user, {unknown:?} for an unknown one");
 }
 
 fn victim(server: &Server, topic: &str) -> (Client, String) {

@@ -8,6 +8,7 @@ use sluice_tests_conformance::{
     connect, eventually, fresh, node,
     node_file::{user_line, write_private},
     publish,
+    server::run_to_end,
 };
 
 const OPEN: &str = "rules:\n  - allow: all\n    everyone: true\n    topics: ['#']\n";
@@ -172,4 +173,97 @@ fn f6_a_broken_file_at_reload_changes_nothing() {
     let _ = server.client(connect(fresh("c")).username("alice").password("secret"));
     let mut nobody: sluice_tests_conformance::Client = Server::open(&server);
     nobody.send(connect(fresh("c"))).expect_refused(&[0x86, 0x87]);
+}
+
+/// Flips a bit in the middle of the largest log of a node's store.
+fn damage_the_log(folder: &std::path::Path) {
+    let files = fs::read_dir(folder.join("data/store")).expect("a store").map(|entry| entry.expect("an entry").path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let log = logs.max_by_key(|path| fs::metadata(path).expect("a log").len()).expect("a log");
+    let mut bytes = fs::read(&log).expect("a log");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).expect("a log");
+}
+
+#[test]
+fn f6_a_damaged_log_refuses_the_start_until_the_operator_accepts_the_loss() {
+    let server = node().start_plain();
+    let name = fresh("c");
+    let mut reader = server.client(connect(&name).persistent());
+    reader.subscribe("t", 1);
+    reader.leave();
+    let mut sender = server.connected(Version::V5);
+    for _ in 0..100 {
+        sender.publish("t", "x".repeat(1000), 1);
+    }
+    let folder = server.kill();
+    damage_the_log(folder.path());
+    for _ in 0..2 {
+        let (code, said) = run_to_end(folder.path());
+        assert!(code.is_some_and(|code| code != 0), "{said}");
+        assert!(said.contains("is damaged") && said.contains("--accept-loss"), "{said}");
+    }
+    let server = Server::node_with(folder, &["mqtt"], &["--accept-loss"]);
+    assert!(server.output().contains("is lost"), "{}", server.output());
+    let mut reader = server.client(connect(&name).persistent());
+    assert!(reader.connack().session_present);
+    assert!((1..100).contains(&reader.drain().len()));
+    reader.leave();
+    // The loss was accepted once; the flag is of no more use.
+    let server = Server::node(server.kill(), &["mqtt"]);
+    assert!(server.client(connect(&name).persistent()).connack().session_present);
+}
+
+#[test]
+fn f3_checking_a_file_says_what_holds_at_each_listener() {
+    let node = node()
+        .listener("bind: '127.0.0.1:1883', auth: required, max_packet_size: 2KiB, connections_max: 7")
+        .listener("bind: '127.0.0.1:8083', name: web, protocol: ws, allow_anonymous: true")
+        .listener("bind: '127.0.0.1:1884', proxy_protocol: required, trusted_cidrs: [10.0.0.0/8]")
+        .user("alice", "secret")
+        .rules(OPEN);
+    let said = node.checked();
+    let (tcp, rest) = said.split_once("listener web").expect("two listeners");
+    let (web, proxied) = rest.split_once("listener tcp-1884").expect("three listeners");
+    for (part, says) in [
+        (
+            tcp,
+            &["listener tcp-1883", "credentials required, checked by password (", "packets up to 2KiB", "7 conn"][..],
+        ),
+        (tcp, &["encryption  none", "PROXY       off", "access.yaml"]),
+        (web, &["anonymous let in; credentials that are shown are checked by password (", "WebSocket", "/mqtt"]),
+        (proxied, &["PROXY       required, believed from 10.0.0.0/8", "credentials required"]),
+    ] {
+        for says in says {
+            assert!(part.contains(says), "{says}: {said}");
+        }
+    }
+}
+
+#[test]
+fn f3_checking_a_file_says_whose_certificates_count() {
+    let (authority, devices) = (Authority::new("servers"), Authority::new("devices"));
+    let identity = authority.server();
+    let certificates = "certificates: [{cert: server.crt, key: server.key}]";
+    let said = node()
+        .listener(&format!(
+            "bind: '127.0.0.1:8883', identity_as_username: true, \
+             tls: {{{certificates}, client_auth: required, ca: devices.pem, crl: devices.crl}}"
+        ))
+        .listener(&format!("bind: '127.0.0.1:8884', tls: {{{certificates}}}"))
+        .step("certificate: {identity: dns}")
+        .user("alice", "secret")
+        .file("server.crt", &identity.certificate_pem)
+        .file("server.key", &identity.key_pem)
+        .file("devices.pem", devices.pem())
+        .file("devices.crl", devices.revocation_list(&[]))
+        .checked();
+    let (first, second) = said.split_once("listener tls-8884").expect("two listeners");
+    for says in ["client certificates required", "devices.pem", "devices.crl", "the DNS name of the client certificate"]
+    {
+        assert!(first.contains(says), "{says}: {said}");
+    }
+    assert!(second.contains("not asked for certificates") && !second.contains("certificate (DNS"), "{said}");
+    assert!(second.contains("checked by password ("), "{said}");
 }

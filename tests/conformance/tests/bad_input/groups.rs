@@ -1,6 +1,8 @@
 //! H1 to H4: shared subscriptions.
 
-use sluice_tests_conformance::{Client, Incoming, Server, Version, connect, eventually, fresh, node, puback, publish};
+use sluice_tests_conformance::{
+    Client, Incoming, Server, Version, connect, eventually, fresh, node, puback, publish, subscribe,
+};
 
 fn member(filter: &str) -> Client {
     let mut client = Server::shared().client(connect(fresh("c")).receive_maximum(10));
@@ -74,6 +76,27 @@ fn h2_joining_and_leaving_all_the_time_loses_nothing() {
 }
 
 #[test]
+fn h2_a_group_has_as_many_members_as_it_may() {
+    let server = node().section("mqtt: {shared: {members_max: 3}}").start_plain();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connected(Version::V5)).collect();
+    let mut last = clients.pop().expect("a client");
+    for client in &mut clients {
+        client.subscribe("$share/g/t", 1);
+    }
+    last.send(subscribe(7).filter("$share/g/t", 1)).expect_suback(7, &[0x97]);
+    // Another group has room, and so has this one once somebody left it; who is in it may subscribe again.
+    last.subscribe("$share/h/t", 1);
+    clients[0].subscribe("$share/g/t", 0);
+    clients[0].unsubscribe("$share/g/t");
+    let mut packet_id = 100;
+    eventually("the others hear that there is room", || {
+        packet_id += 1;
+        last.send(subscribe(packet_id).filter("$share/g/t", 1));
+        matches!(last.receive(), Incoming::Suback(suback) if suback.reasons == [1])
+    });
+}
+
+#[test]
 fn h3_what_a_member_that_died_had_not_acknowledged_goes_to_another() {
     let topic = fresh("t/");
     let filter = format!("$share/{}/{topic}", fresh("g"));
@@ -96,6 +119,40 @@ fn h3_what_a_member_that_died_had_not_acknowledged_goes_to_another() {
     texts.sort_unstable();
     assert_eq!(texts, (0..100).collect::<Vec<_>>());
     heir.expect_nothing();
+}
+
+#[test]
+fn h3_what_a_persistent_member_leaves_goes_to_another_when_its_session_ends() {
+    let topic = fresh("t/");
+    let filter = format!("$share/{}/{topic}", fresh("g"));
+    for version in [Version::V311, Version::V5] {
+        let mut heir = member(&filter);
+        let name = fresh("c");
+        let mut dying = Server::shared().client(connect(&name).version(version).persistent());
+        dying.subscribe(&filter, 1);
+        heir.unsubscribe(&filter);
+        let mut sender = Server::shared().connected(Version::V5);
+        for n in 0..100 {
+            sender.publish(&topic, n.to_string(), 1);
+        }
+        assert_eq!(dying.drain().len(), 100);
+        dying.vanish();
+        heir.subscribe(&filter, 1).expect_nothing();
+        // A fresh start under its name ends the session.
+        let fresh_start = Server::shared().client(connect(&name).version(version));
+        let mut numbers: Vec<u32> = (0..100)
+            .map(|_| {
+                let message = heir.expect_publish();
+                heir.send(puback(message.packet_id));
+                message.text().parse().expect("a number")
+            })
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>(), "{version:?}");
+        heir.expect_nothing();
+        heir.leave();
+        fresh_start.leave();
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! N and C20: TLS.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
     sync::{Arc, OnceLock},
     thread::sleep,
     time::Duration,
@@ -13,6 +14,7 @@ use sluice_tests_conformance::{
     Client, Server,
     certificates::{Authority, Identity},
     connect, eventually, fresh, node,
+    node_file::{NodeFile, write_private},
     stream::Stream,
 };
 
@@ -58,13 +60,18 @@ fn tls(server: &Server, config: Arc<ClientConfig>) -> std::io::Result<Client> {
 /// Whether a client with this certificate gets as far as a CONNACK.
 fn admitted(identity: Option<&Identity>) -> bool {
     let setting = setting();
-    let Ok(mut client) = tls(&setting.mutual, setting.authority.trusting_client(identity)) else { return false };
+    gets_connack(&setting.mutual, &setting.authority, identity)
+}
+
+fn gets_connack(server: &Server, authority: &Authority, identity: Option<&Identity>) -> bool {
+    let Ok(mut client) = tls(server, authority.trusting_client(identity)) else { return false };
     // With TLS 1.3 the refusal comes after the client's last flight.
     let bytes = sluice_tests_conformance::Outgoing::encode(&connect(fresh("c")), sluice_tests_conformance::Version::V5);
     if client.stream().write_all(&bytes).is_err() {
         return false;
     }
-    matches!(client.stream().read(&mut [0; 4]), Ok(length) if length > 0)
+    let mut connack = [0; 4];
+    client.stream().read_exact(&mut connack).is_ok() && connack[0] == 0x20 && connack[3] == 0
 }
 
 #[test]
@@ -122,12 +129,27 @@ fn n2_a_renegotiation_is_impossible() {
     let old = setting.authority.trusting_client_of(&[&rustls::version::TLS12], None);
     let mut client = tls(&setting.server, old).expect("a TLS 1.2 connection");
     client.send(connect(fresh("c"))).expect_connack();
+    client.ping();
     let Stream::Tls(stream) = client.stream() else { panic!("TLS") };
     stream.sock.write_all(&client_hello([3, 3], &[0xC0, 0x2B])).expect("a socket");
     let mut rest = Vec::new();
-    assert!(stream.sock.read_to_end(&mut rest).is_ok() || rest.is_empty());
+    match stream.sock.read_to_end(&mut rest) {
+        // Alerts are encrypted here: what counts is that nothing but alerts comes, and the end.
+        Ok(_) => assert!(records(&rest).iter().all(|kind| *kind == 0x15), "no handshake goes on: {rest:02x?}"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "the connection must end"),
+    }
     let mut other = tls(&setting.server, setting.authority.trusting_client(None)).expect("a TLS connection");
     other.send(connect(fresh("c"))).expect_connack();
+}
+
+/// The kinds of some TLS records.
+fn records(mut bytes: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let [kind, _, _, high, low, rest @ ..] = bytes {
+        kinds.push(*kind);
+        bytes = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
+    }
+    kinds
 }
 
 #[test]
@@ -157,6 +179,77 @@ fn n3_the_identity_of_the_certificate_is_the_user_name() {
     client.send(sluice_tests_conformance::subscribe(9).filter("of/somebody-else/#", 0)).expect_suback(9, &[0x87]);
 }
 
+/// A node of its own that asks for certificates of `devices` and knows what they revoked.
+fn asking_node(authority: &Authority, devices: &Authority, crl: &str, keys: &str) -> NodeFile {
+    let identity = authority.server();
+    node()
+        .listener(&format!(
+            "bind: '127.0.0.1:0', {keys} tls: {{certificates: [{{cert: server.crt, key: server.key}}], \
+             client_auth: required, ca: devices.pem, crl: devices.crl}}"
+        ))
+        .file("server.crt", &identity.certificate_pem)
+        .file("server.key", &identity.key_pem)
+        .file("devices.pem", devices.pem())
+        .file("devices.crl", crl)
+}
+
+#[test]
+fn n3_a_certificate_that_is_revoked_while_it_is_in_use_loses_its_connection() {
+    let (authority, devices) = (Authority::new("servers"), Authority::new("devices"));
+    let server = asking_node(&authority, &devices, &devices.revocation_list(&[]), "").start(&["mqtts"]);
+    let (stolen, honest) = (devices.client("stolen"), devices.client("honest"));
+    let open = |identity: &Identity| {
+        let mut client = tls(&server, authority.trusting_client(Some(identity))).expect("a TLS connection");
+        client.send(connect(fresh("c"))).expect_connack();
+        client
+    };
+    let (mut gone, mut kept) = (open(&stolen), open(&honest));
+    write_private(&server.folder().join("devices.crl"), devices.revocation_list(&[&stolen]).as_bytes());
+    server.reload();
+    gone.expect_disconnect(&[0x87]);
+    kept.ping();
+    assert!(!gets_connack(&server, &authority, Some(&stolen)));
+    // A list that is broken or gone changes nothing for either.
+    write_private(&server.folder().join("devices.crl"), b"nothing of use");
+    server.reload();
+    eventually("the log says why", || server.output().contains("the old state stays in force"));
+    kept.ping();
+    assert!(gets_connack(&server, &authority, Some(&honest)));
+    assert!(!gets_connack(&server, &authority, Some(&stolen)));
+}
+
+#[test]
+fn n3_a_revocation_list_that_is_out_of_date_admits_nobody() {
+    let (authority, devices) = (Authority::new("servers"), Authority::new("devices"));
+    let stale = devices.revocation_list_until(2024, &[]);
+    let server = asking_node(&authority, &devices, &stale, "").start(&["mqtts"]);
+    let meter = devices.client("meter");
+    assert!(!gets_connack(&server, &authority, Some(&meter)));
+    write_private(&server.folder().join("devices.crl"), devices.revocation_list(&[]).as_bytes());
+    server.reload();
+    eventually("a list of today admits it", || gets_connack(&server, &authority, Some(&meter)));
+}
+
+const OF_USER: &str = "rules:\n  - allow: all\n    everyone: true\n    topics: ['of/%u/#']\n";
+
+#[test]
+fn c18_with_identity_as_username_the_certificate_decides_whatever_connect_says() {
+    let (authority, devices) = (Authority::new("servers"), Authority::new("devices"));
+    let keys = "identity_as_username: true,";
+    let node = || asking_node(&authority, &devices, &devices.revocation_list(&[]), keys).rules(OF_USER);
+    for server in [node().start(&["mqtts"]), node().user("alice", "secret").start(&["mqtts"])] {
+        let config = || authority.trusting_client(Some(&devices.client("meter7")));
+        for shown in [connect(fresh("c")), connect(fresh("c")).username("alice").password("secret")] {
+            let mut client = tls(&server, config()).expect("a TLS connection");
+            client.send(shown).expect_connack();
+            client.subscribe("of/meter7/#", 0).publish("of/meter7/x", "x", 0).expect_message("of/meter7/x", "x");
+            client.send(sluice_tests_conformance::subscribe(9).filter("of/alice/#", 0)).expect_suback(9, &[0x87]);
+        }
+        let unnamed = devices.client("no/topic+level");
+        assert!(!gets_connack(&server, &authority, Some(&unnamed)), "no identity, no client");
+    }
+}
+
 #[test]
 fn n4_odd_client_hellos_are_answered_or_closed() {
     let mut huge = client_hello([3, 3], &[0xC0, 0x2B]);
@@ -165,14 +258,53 @@ fn n4_odd_client_hellos_are_answered_or_closed() {
     expect_alert(b"\x16\x03\x01\xFF\xFF\x01\x00\xFF\xFF");
     expect_alert(b"\x10\x10\x00\x04MQTT");
     expect_alert(&[0xFF; 2_000]);
-    // Byte by byte it is the same hello.
-    let mut stream = Stream::tcp(setting().server.address("mqtts"));
-    for byte in client_hello([3, 1], &[0xC0, 0x2B]) {
-        let _ = stream.write_all(&[byte]);
+}
+
+/// Sends what is written through it byte by byte, each in a segment of its own.
+struct ByteByByte(TcpStream);
+
+impl Write for ByteByByte {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(1)])
     }
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    assert!(answer.is_empty() || answer[0] == 0x15);
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Read for ByteByByte {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+#[test]
+fn n4_a_client_hello_that_comes_byte_by_byte_is_the_same_hello() {
+    let setting = setting();
+    let socket = TcpStream::connect(setting.server.address("mqtts")).expect("a connection");
+    socket.set_nodelay(true).expect("a socket");
+    socket.set_read_timeout(Some(sluice_tests_conformance::stream::DEADLINE)).expect("a socket");
+    let name = "localhost".try_into().expect("a name");
+    let session = rustls::ClientConnection::new(setting.authority.trusting_client(None), name).expect("a session");
+    let mut stream = rustls::StreamOwned::new(session, ByteByByte(socket));
+    let bytes = sluice_tests_conformance::Outgoing::encode(&connect(fresh("c")), sluice_tests_conformance::Version::V5);
+    stream.write_all(&bytes).expect("a handshake");
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).expect("an answer");
+    assert_eq!((connack[0], connack[3]), (0x20, 0));
+}
+
+#[test]
+fn n4_a_client_that_names_another_server_gets_the_first_certificate_and_no_other() {
+    // There are no tenants: an unknown name is answered with the first certificate, which the client judges.
+    let setting = setting();
+    let address = setting.server.address("mqtts");
+    let config = || setting.authority.trusting_client(None);
+    assert!(Stream::tls(address, config(), "other.example").is_err(), "the certificate is for localhost");
+    Client::new(Stream::tls(address, config(), "localhost").expect("a TLS connection"))
+        .send(connect(fresh("c")))
+        .expect_connack();
 }
 
 #[test]

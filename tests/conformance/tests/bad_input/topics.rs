@@ -1,7 +1,7 @@
 //! T: topic names, topic filters, aliases and properties of PUBLISH.
 
 use sluice_tests_conformance::{
-    Incoming, NO_LOCAL, Server, Version, bytes, connect, fresh, id, node, number, publish, subscribe,
+    Incoming, NO_LOCAL, Server, Version, bytes, connect, fresh, id, node, number, pingreq, publish, subscribe,
 };
 
 use crate::OLD;
@@ -99,6 +99,40 @@ fn t5_topics_of_the_server_cannot_be_published_to() {
         let forged = |packet: &Incoming| matches!(packet, Incoming::Publish(p) if p.payload == b"forged");
         assert!(!came.iter().any(forged), "{topic}: {came:?}");
     }
+}
+
+/// A topic that the server publishes to itself is known to it, and that gives nobody a right to it.
+#[test]
+fn t5_topics_that_the_server_has_published_to_cannot_be_published_to() {
+    let server = node().section("sys_interval: 1s").start_plain();
+    let mut watcher = server.connected(Version::V5);
+    watcher.subscribe("$SYS/#", 0);
+    let mut rounds = std::collections::BTreeMap::<String, u32>::new();
+    while rounds.values().all(|&rounds| rounds < 2) {
+        *rounds.entry(watcher.expect_publish().topic).or_default() += 1;
+    }
+    let topics: Vec<String> = rounds.into_keys().collect();
+    for version in Version::ALL {
+        for (topic, retain) in topics.iter().flat_map(|topic| [(topic, false), (topic, true)]) {
+            for qos in 0..3 {
+                let mut client = server.connected(version);
+                let forged = publish(topic, "forged").qos(qos, 1);
+                client.send(if retain { forged.retain() } else { forged }).send(pingreq());
+                let answer = client.receive_or_end();
+                if version == Version::V5 && qos > 0 {
+                    let (Some(Incoming::Puback(ack)) | Some(Incoming::Pubrec(ack))) = answer else {
+                        panic!("{topic}: {answer:?}")
+                    };
+                    assert!(matches!(ack.reason, 0x87 | 0x90), "{topic}: {ack:?}");
+                }
+            }
+        }
+    }
+    let is_forged = |packet: &Incoming| matches!(packet, Incoming::Publish(p) if p.payload == b"forged");
+    assert!(!watcher.drain().iter().any(is_forged));
+    let mut late = server.connected(Version::V5);
+    late.subscribe("$SYS/#", 0);
+    assert!(!late.drain().iter().any(is_forged));
 }
 
 #[test]

@@ -74,6 +74,43 @@ fn w3_many_wills_at_once_are_published_once_each() {
 }
 
 #[test]
+fn w3_wills_of_a_node_that_is_killed_come_once_each_after_its_restart() {
+    let server = node().start_plain();
+    let (name, topic) = (fresh("c"), fresh("will"));
+    let watch = || connect(&name).persistent();
+    let mut watcher = server.client(watch());
+    watcher.subscribe(&format!("{topic}/+"), 1);
+    let clients: Vec<_> = (0..200)
+        .map(|n| {
+            let will = will(format!("{topic}/{n}"), "gone").qos(1);
+            let connect = connect(fresh("c")).will(will);
+            server.client(if n % 2 == 0 { connect } else { connect.persistent() })
+        })
+        .collect();
+    let server = server.kill_and_restart();
+    drop(clients);
+    let mut watcher = server.client(watch());
+    assert!(watcher.connack().session_present);
+    let mut seen: Vec<String> = (0..200)
+        .map(|_| {
+            let publish = watcher.expect_publish();
+            watcher.acknowledge(&publish);
+            publish.topic
+        })
+        .collect();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 200);
+    watcher.expect_nothing();
+    watcher.leave();
+    // Nor do they come again after another.
+    let server = server.kill_and_restart();
+    let mut watcher = server.client(watch());
+    sleep(Duration::from_millis(500));
+    watcher.expect_nothing();
+}
+
+#[test]
 fn w4_a_will_fires_when_its_session_ends_before_its_delay() {
     let topic = fresh("will/");
     let mut watcher = watcher(Server::shared(), &topic);
@@ -138,4 +175,21 @@ fn w7_a_flood_of_wills_comes_once_each_and_disturbs_nobody() {
     }
     sleep(Duration::from_millis(50));
     watcher.expect_nothing();
+}
+
+#[test]
+fn w7_a_client_that_leaves_wills_all_the_time_is_held_off() {
+    let server = node().section("limits: {wills_per_minute: 5}").start_plain();
+    let _others = server.bystander();
+    let (topic, name) = (fresh("will/"), fresh("c"));
+    let mut watcher = watcher(&server, &topic);
+    for n in 0..5 {
+        server.client(connect(&name).will(will(&topic, n.to_string()).qos(1))).vanish();
+        watcher.expect_message(&topic, n.to_string());
+    }
+    let mut client = server.open();
+    client.send(connect(&name).will(will(&topic, "one too many"))).expect_refused(&[0x9F]);
+    watcher.expect_nothing();
+    // It is this client that waits.
+    let _ = server.client(connect(fresh("c")).will(will(&topic, "of another")));
 }

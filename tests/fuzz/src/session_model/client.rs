@@ -197,19 +197,6 @@ impl Client {
         self.subscriptions.values_mut().for_each(|subscription| subscription.certain = false);
     }
 
-    /// What became of a session whose connection is taken over is known when CONNACK comes.
-    pub(super) fn taken_over(&mut self, ledger: &mut Ledger) {
-        let was_transient = self.connection.as_ref().is_some_and(|c| c.accepted && !c.terms.persistent);
-        if was_transient {
-            self.connection = None;
-            self.standing = Standing::Unknown;
-            self.doubt(ledger);
-            self.keep_publishes();
-        } else {
-            self.lost(ledger);
-        }
-    }
-
     /// The process at the other end died: which packet id stood for which message at QoS 1 is not kept.
     pub(super) fn crashed(&mut self, ledger: &mut Ledger) -> Option<Terms> {
         self.inbox.open.retain(|_, (_, qos)| *qos == QoS::ExactlyOnce);
