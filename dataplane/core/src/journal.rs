@@ -31,6 +31,8 @@ pub(crate) struct Journal {
     sealed: u64,
     commits: VecDeque<Commit>,
     waiting: VecDeque<(u64, Waiter)>,
+    /// How many of those are frames, by worker.
+    frames: Vec<u32>,
 }
 
 /// What is true once a batch is stored.
@@ -99,6 +101,10 @@ impl Journal {
     /// Lets something wait for a batch. Batches are named in ascending order.
     pub(crate) fn wait(&mut self, batch: u64, waiter: Waiter) {
         debug_assert!(self.waiting.back().is_none_or(|(last, _)| *last <= batch));
+        if let Waiter::Frames(worker, _) = &waiter {
+            self.frames.resize(self.frames.len().max(worker.index() + 1), 0);
+            self.frames[worker.index()] += 1;
+        }
         self.waiting.push_back((batch, waiter));
     }
 
@@ -116,6 +122,15 @@ impl Journal {
     /// The next waiter whose batch is stored.
     pub(crate) fn pop_waiter(&mut self) -> Option<Waiter> {
         let stored = self.stored;
-        self.waiting.pop_front_if(|(batch, _)| *batch <= stored).map(|(_, waiter)| waiter)
+        let (_, waiter) = self.waiting.pop_front_if(|(batch, _)| *batch <= stored)?;
+        if let Waiter::Frames(worker, _) = &waiter {
+            self.frames[worker.index()] -= 1;
+        }
+        Some(waiter)
+    }
+
+    /// Whether frames for a worker wait: what must not overtake them waits, too.
+    pub(crate) fn holds_frames_for(&self, worker: WorkerId) -> bool {
+        self.frames.get(worker.index()).is_some_and(|&count| count > 0)
     }
 }

@@ -203,7 +203,9 @@ impl Worker {
     ) {
         let since_ns = self.sampling.since_ns();
         let timed = (since_ns != 0).then_some(Frame::Timed { since_ns });
-        if message.id.is_none() {
+        // One without an id must not overtake one with an id (I16).
+        let overtakes = message.qos == QoS::ExactlyOnce && self.journal.holds_frames_for(worker);
+        if message.id.is_none() && !overtakes {
             timed.iter().chain([frame]).for_each(|frame| self.peers.send(worker, frame));
             return;
         }
@@ -212,7 +214,7 @@ impl Worker {
         frame.encode(&mut frames);
         let batch = self.journal.open_batch();
         self.journal.wait(batch, Waiter::Frames(worker, frames));
-        routed.stored = true;
+        routed.stored |= message.id.is_some();
     }
 
     /// A retained message goes to its register, wherever that is.
