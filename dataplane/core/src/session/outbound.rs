@@ -88,6 +88,23 @@ pub(crate) struct Inflight {
     pub(crate) group: u32,
 }
 
+impl Inflight {
+    /// The message as one that waits to be sent again.
+    pub(crate) fn into_queued(self) -> Queued {
+        Queued {
+            packet_id: self.packet_id,
+            qos: if self.awaits == Awaits::Ack { 1 } else { 2 },
+            flags: self.flags | DUP,
+            bytes: self.bytes,
+            // What was sent once is sent again whatever its age.
+            expires_s: 0,
+            subscription_ids: None,
+            group: self.group,
+            body: self.body,
+        }
+    }
+}
+
 /// The window and the queue of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
@@ -216,17 +233,7 @@ impl Outbound {
                 continue;
             }
             self.queue_bytes += inflight.bytes as usize;
-            self.queue.push_front(Queued {
-                packet_id: inflight.packet_id,
-                qos: if inflight.awaits == Awaits::Ack { 1 } else { 2 },
-                flags: inflight.flags | DUP,
-                bytes: inflight.bytes,
-                // What was sent once is sent again whatever its age.
-                expires_s: 0,
-                subscription_ids: None,
-                group: inflight.group,
-                body: inflight.body,
-            });
+            self.queue.push_front(inflight.into_queued());
         }
         self.window = kept;
     }

@@ -12,7 +12,7 @@ use super::Worker;
 use crate::{
     Now,
     record::{Key, Op},
-    session::outbound::{Awaits, Body, DUP, Inflight, Outbound, Queued, RETAIN},
+    session::outbound::{Awaits, Body, DUP, Inflight, Outbound, RETAIN},
 };
 
 /// How long the end of a session waits at the start for the other workers to tell who their members are.
@@ -72,7 +72,7 @@ impl Worker {
         self.uncount_queue(old.queue.len(), old.queue_bytes);
         let Outbound { window, queue, .. } = old;
         let sent = window.into_iter().map(|inflight| (inflight.group != 0 && inflight.awaits == Awaits::Ack, inflight));
-        let sent = sent.map(|(goes_on, inflight)| (goes_on, waiting(inflight)));
+        let sent = sent.map(|(goes_on, inflight)| (goes_on, inflight.into_queued()));
         let waited = queue.into_iter().map(|q| (q.group != 0 && !(q.qos == 2 && q.flags & DUP != 0), q));
         let mut left = Vec::new();
         for (goes_on, mut queued) in sent.chain(waited) {
@@ -137,27 +137,13 @@ impl Worker {
 
     /// What a transient session leaves to its groups is in memory and goes to other members at once.
     fn redispatch(&mut self, now: Now, outbound: Outbound) {
-        let sent = outbound.window.into_iter().filter(|i| i.group != 0 && i.awaits == Awaits::Ack).map(waiting);
+        let sent =
+            outbound.window.into_iter().filter(|i| i.group != 0 && i.awaits == Awaits::Ack).map(Inflight::into_queued);
         let waited = outbound.queue.into_iter().filter(|q| q.group != 0);
         for queued in sent.chain(waited) {
             if let Body::Memory(bytes) = queued.body {
                 self.route_to_group(now, queued.group - 1, &bytes);
             }
         }
-    }
-}
-
-/// A message that was sent, as one that waits.
-fn waiting(inflight: Inflight) -> Queued {
-    Queued {
-        packet_id: inflight.packet_id,
-        qos: if inflight.awaits == Awaits::Ack { 1 } else { 2 },
-        flags: inflight.flags | DUP,
-        bytes: inflight.bytes,
-        // What was sent once is sent again whatever its age.
-        expires_s: 0,
-        subscription_ids: None,
-        group: inflight.group,
-        body: inflight.body,
     }
 }

@@ -172,7 +172,9 @@ impl Worker {
         };
         if publish.qos == QoS::ExactlyOnce {
             let kept_elsewhere = publish.retain && self.home_of_topic(topic) != self.id;
-            let digest = content_digest(topic, publish.payload);
+            // Only an exchange that outlives its connection is compared with what comes again.
+            let persistent = self.sessions.peek(place).is_some_and(|s| s.is_persistent());
+            let digest = if persistent { content_digest(topic, publish.payload) } else { 0 };
             message.id = self.begin_exchange(place, publish.packet_id, matched, kept_elsewhere, digest);
         }
         let routed = self.publish_to(now, &message, matched, Some(place));
