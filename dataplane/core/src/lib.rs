@@ -15,6 +15,7 @@ mod connection;
 mod fanout;
 pub mod input;
 mod journal;
+pub mod link;
 mod load;
 mod message;
 pub mod outbox;

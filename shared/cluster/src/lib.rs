@@ -25,7 +25,7 @@ mod specificity;
 mod version;
 
 pub use digest::SetDigest;
-pub use id::{Epoch, NodeId, WorkerId};
+pub use id::{ClusterId, Epoch, NodeId, WorkerId};
 pub use keyspace::{FILTERS_MAX, KEYSPACES_MAX, Keyspace, KeyspaceError, KeyspaceId, Keyspaces};
 pub use label::{LABEL_BYTES_MAX, LABELS_MAX, Label, LabelError, Labels, Selector};
 pub use node::{Liveness, Node, NodePhase, WEIGHT_MAX, Weight, WeightError};
