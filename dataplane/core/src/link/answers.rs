@@ -85,6 +85,12 @@ impl Answers {
         if within { Ok(()) } else { Err(LinkError::Window { what: "unconfirmed outcomes", max: RUNS_MAX }) }
     }
 
+    /// Runs that are kept.
+    #[cfg(test)]
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.runs.len()
+    }
+
     /// The peer's life is over, and with it all that it asked.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

@@ -14,6 +14,8 @@ use super::{Event, LinkError, Outcome, Sent, Sequence, WINDOW_MAX, answers::Run,
 #[derive(Debug)]
 pub(super) struct Kept {
     window_bytes_max: usize,
+    /// Of a chunk, unless it is for one frame that is longer: small against the window.
+    chunk_bytes: usize,
     chunks: VecDeque<Chunk>,
     /// The number of the chunk in front.
     first_chunk: u64,
@@ -75,6 +77,7 @@ impl Kept {
     pub(super) fn new(window_bytes_max: usize) -> Self {
         Self {
             window_bytes_max,
+            chunk_bytes: (window_bytes_max / 64).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
             chunks: VecDeque::new(),
             first_chunk: 0,
             spare: Vec::new(),
@@ -162,11 +165,11 @@ impl Kept {
 
     #[cold]
     fn add_chunk(&mut self, framed: usize) {
-        let bytes = if framed <= CHUNK_BYTES { self.spare.pop() } else { None };
-        let bytes = bytes.unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES.max(framed)));
+        let bytes = if framed <= self.chunk_bytes { self.spare.pop() } else { None };
+        let bytes = bytes.unwrap_or_else(|| Vec::with_capacity(self.chunk_bytes.max(framed)));
         self.allocated += bytes.capacity();
         self.chunks.push_back(Chunk { bytes, live: 0, unreliable: 0 });
-        let few = 2 * self.window_bytes_max / CHUNK_BYTES + 16;
+        let few = 2 * self.window_bytes_max / self.chunk_bytes + 16;
         while (self.allocated + self.late_bytes > self.window_bytes_max / 2 * 3 || self.chunks.len() > few)
             && self.first_chunk < self.cursor.chunk
         {
@@ -230,7 +233,7 @@ impl Kept {
     fn free(&mut self, at: usize) {
         let mut bytes = std::mem::take(&mut self.chunks[at].bytes);
         self.allocated -= bytes.capacity();
-        if bytes.capacity() == CHUNK_BYTES && self.spare.len() < SPARE_CHUNKS_MAX {
+        if bytes.capacity() == self.chunk_bytes && self.spare.len() < SPARE_CHUNKS_MAX {
             bytes.clear();
             self.spare.push(bytes);
         }
@@ -444,10 +447,16 @@ impl Kept {
         self.sent = self.sent.max(from - 1 + passed as u64);
     }
 
+    /// Chunks, freed ones that stand between others included.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// Bytes of memory: chunks in use and spare, and frames out of the way.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        self.allocated + self.late_bytes + self.spare.len() * CHUNK_BYTES
+        self.allocated + self.late_bytes + self.spare.len() * self.chunk_bytes
     }
 }
 
@@ -476,7 +485,9 @@ impl Told {
     }
 }
 
-/// What is sent at once when much waits fits a few times; small against the window.
-const CHUNK_BYTES: usize = 64 * 1024;
-/// Freed chunks that are kept for use, each 64 KiB.
+/// What is sent at once when much waits fits a few times.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// A few small frames.
+const CHUNK_BYTES_MIN: usize = 1024;
+/// Freed chunks that are kept for use.
 const SPARE_CHUNKS_MAX: usize = 8;
