@@ -14,7 +14,7 @@ use std::{num::NonZeroU64, sync::Arc};
 
 use sluice_mqtt::Version;
 
-use crate::{ConnId, Opened, Outbox, retained::Fetches, session::Will, stats::Closed, table::Table};
+use crate::{ConnId, Opened, Outbox, retained::Fetches, session::Will, stats::Closed, table::Table, worker::Claiming};
 use alias::{AliasesIn, AliasesOut};
 use rate::Rates;
 use replies::Replies;
@@ -134,6 +134,8 @@ pub(crate) struct Connecting {
     pub(crate) asked: bool,
     /// Session Present, once known.
     pub(crate) session_present: bool,
+    /// What goes on when the home of the client id has answered.
+    pub(crate) claiming: Option<Claiming>,
 }
 
 /// All connections of a worker.

@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use sluice_cluster::{ShardId, WorkerId};
+use sluice_cluster::{NodeId, ShardId, WorkerId};
 use sluice_dataplane_access::Rules;
 
 use crate::{
-    Stats,
+    Homes, Stats,
     auth::{Standing, Verdict},
 };
 
@@ -55,6 +55,8 @@ pub struct Opened {
     pub transport: Transport,
     /// The client's certificate (DER of the leaf), verified by the driver's TLS.
     pub certificate: Option<Arc<[u8]>>,
+    /// The node that the client is connected to, if it is another one: it passes the bytes on.
+    pub via: Option<NodeId>,
 }
 
 /// What a worker made of some bytes.
@@ -77,6 +79,9 @@ pub enum Then {
     /// The client's session lives on another worker: give that worker the socket and all bytes that were not consumed
     /// (it will open a connection of its own). This worker has already forgotten the connection.
     HandOver(WorkerId),
+    /// The client's session lives at another node: give that node the connection and all bytes that were not consumed.
+    /// This worker has already forgotten the connection.
+    Proxy(NodeId),
     /// Write what the outbox holds, then close. This worker has already forgotten everything but the outbox; report
     /// [`crate::Worker::flushed`] or [`crate::Worker::closed`] as usual.
     Close,
@@ -142,6 +147,8 @@ pub enum Input {
         /// The answer.
         verdict: Verdict,
     },
+    /// Where sessions and retained messages have their home, among the nodes of a cluster.
+    Homes(Arc<Homes>),
     /// New access rules. Live sessions are checked against them within the bound of SEMANTICS.md.
     Rules(Arc<Rules>),
     /// Files of credentials have changed. Every client that is connected is held against them within the same bound.

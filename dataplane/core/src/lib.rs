@@ -13,6 +13,8 @@
 pub mod auth;
 mod connection;
 mod fanout;
+pub mod gate;
+mod homes;
 pub mod input;
 mod journal;
 pub mod link;
@@ -36,6 +38,8 @@ mod timers;
 pub mod worker;
 
 pub use auth::{AuthRequest, Verdict};
+pub use gate::{Fellow, Gate, GateOutput, GateSettings, GateStats};
+pub use homes::{Home, Homes};
 pub use input::{ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Transport};
 pub use outbox::Outbox;
 pub use output::{Event, Output};

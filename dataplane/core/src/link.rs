@@ -26,7 +26,7 @@ mod wire;
 
 use std::time::Duration;
 
-use sluice_cluster::{Label, NodeId, interest::Incarnation};
+use sluice_cluster::{NodeId, interest::Incarnation};
 use sluice_mqtt::ReasonCode;
 
 use self::{
@@ -113,8 +113,6 @@ pub enum Event<'a> {
         new_life: bool,
         /// The version that both speak.
         protocol: u16,
-        /// Where it stands.
-        region: Option<&'a Label>,
     },
     /// A frame of [`Link::send`]. Every reliable one has to be answered once.
     Received {
@@ -150,6 +148,8 @@ pub struct LinkLoad {
     pub unanswered: usize,
     /// Frames of the peer that were not answered yet.
     pub to_answer: usize,
+    /// Bytes of frames of the lane Control that wait to be sent.
+    pub control_bytes: usize,
     /// Frames that came a second time, since the link was made.
     pub duplicates: u64,
     /// Unreliable frames that were dropped because the link went down while they waited, since the link was made.
@@ -276,6 +276,7 @@ impl Link {
             window_bytes: self.kept.bytes(),
             unanswered: self.kept.unanswered(),
             to_answer: self.to_answer,
+            control_bytes: self.control.len(),
             duplicates: self.duplicates,
             dropped: self.kept.dropped(),
         }
@@ -376,17 +377,17 @@ impl Link {
         if self.poll_timeout().is_some_and(|due| now >= due) { Err(LinkError::Silent) } else { Ok(()) }
     }
 
-    /// Takes the whole frames at the front of `bytes` and says how many bytes they were. The rest is to be offered again,
+    /// Takes the whole frames at the front of `bytes`, of which the events are made, and says how many bytes they were. The rest is to be offered again,
     /// in front of what comes next; on the lanes Messages and Bulk also when [`Event::Up`] has come.
     ///
     /// # Errors
     /// Bytes that cannot be: the connection is to be closed. What was taken before them stays taken.
-    pub fn receive(
+    pub fn receive<'b>(
         &mut self,
         connection: u64,
         lane: Lane,
-        bytes: &[u8],
-        on: &mut impl FnMut(Event<'_>),
+        bytes: &'b [u8],
+        on: &mut impl FnMut(Event<'b>),
     ) -> Result<usize, LinkError> {
         if self.connection.as_ref().is_none_or(|current| current.id != connection) {
             return Err(LinkError::Replaced);
@@ -408,7 +409,7 @@ impl Link {
     }
 
     #[inline]
-    fn on_message(&mut self, kind: u8, frame: &[u8], on: &mut impl FnMut(Event<'_>)) -> Result<(), LinkError> {
+    fn on_message<'b>(&mut self, kind: u8, frame: &'b [u8], on: &mut impl FnMut(Event<'b>)) -> Result<(), LinkError> {
         match kind {
             wire::messages::RELIABLE => self.on_reliable(frame, on),
             wire::messages::UNRELIABLE => {
@@ -420,7 +421,7 @@ impl Link {
         }
     }
 
-    fn on_reliable(&mut self, frame: &[u8], on: &mut impl FnMut(Event<'_>)) -> Result<(), LinkError> {
+    fn on_reliable<'b>(&mut self, frame: &'b [u8], on: &mut impl FnMut(Event<'b>)) -> Result<(), LinkError> {
         let next = self.connection.as_mut().and_then(|connection| connection.next.as_mut());
         let Some((next, again)) = next else { return Err(LinkError::OutOfPlace { what: "a frame before Start" }) };
         let (sequence, again) = (*next, *again);
@@ -449,7 +450,7 @@ impl Link {
         Ok(())
     }
 
-    fn on_control(&mut self, kind: u8, body: &[u8], on: &mut impl FnMut(Event<'_>)) -> Result<(), LinkError> {
+    fn on_control<'b>(&mut self, kind: u8, body: &'b [u8], on: &mut impl FnMut(Event<'b>)) -> Result<(), LinkError> {
         match (kind, self.is_up()) {
             (wire::control::HELLO, false) => self.on_hello(&Hello::decode(body)?, on),
             (wire::control::HELLO, true) => Err(LinkError::OutOfPlace { what: "a second Hello" }),
@@ -464,7 +465,7 @@ impl Link {
         }
     }
 
-    fn on_outcomes(&mut self, body: &[u8], on: &mut impl FnMut(Event<'_>)) -> Result<(), LinkError> {
+    fn on_outcomes<'b>(&mut self, body: &'b [u8], on: &mut impl FnMut(Event<'b>)) -> Result<(), LinkError> {
         self.answers.check()?;
         let mut reader = Reader::new(body);
         let mut expected = 0;
@@ -477,7 +478,7 @@ impl Link {
         Ok(())
     }
 
-    fn on_hello(&mut self, hello: &Hello, on: &mut impl FnMut(Event<'_>)) -> Result<(), LinkError> {
+    fn on_hello<'b>(&mut self, hello: &Hello, on: &mut impl FnMut(Event<'b>)) -> Result<(), LinkError> {
         let them = &hello.identity;
         if them.cluster != self.me.cluster {
             return Err(LinkError::Cluster { cluster: them.cluster });
@@ -501,7 +502,7 @@ impl Link {
         if let Some(connection) = &mut self.connection {
             connection.protocol = Some(protocol);
         }
-        on(Event::Up { incarnation: them.incarnation, new_life, protocol, region: them.region.as_ref() });
+        on(Event::Up { incarnation: them.incarnation, new_life, protocol });
         self.kept.refuse_longer(self.frame_bytes_max, on);
         Ok(())
     }

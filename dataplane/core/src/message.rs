@@ -107,6 +107,29 @@ impl<'a> MessageRef<'a> {
     }
 }
 
+/// When an encoded message expires; `None` = never.
+pub(crate) fn expiry_of(encoded: &[u8]) -> Option<u64> {
+    let flags = encoded.first()?;
+    if flags & EXPIRES == 0 {
+        return None;
+    }
+    encoded.get(1..9)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Changes when an encoded message that expires does so.
+pub(crate) fn set_expiry(encoded: &mut [u8], expires_wall_ms: u64) {
+    debug_assert!(expiry_of(encoded).is_some());
+    if let Some(place) = encoded.get_mut(1..9) {
+        place.copy_from_slice(&expires_wall_ms.to_le_bytes());
+    }
+}
+
+/// The topic of an encoded message, and its QoS.
+pub(crate) fn address_of(encoded: &[u8]) -> Option<(&str, QoS)> {
+    let message = MessageRef::decode(encoded)?;
+    Some((message.topic, message.qos))
+}
+
 /// Takes fixed-size fields off the front of some bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {

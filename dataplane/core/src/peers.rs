@@ -5,7 +5,7 @@
 //! ticket and answered with [`Frame::Done`].
 
 use hashbrown::HashMap;
-use sluice_cluster::WorkerId;
+use sluice_cluster::{NodeId, WorkerId};
 use sluice_mqtt::ReasonCode;
 
 use crate::{
@@ -106,6 +106,54 @@ pub(crate) enum Frame<'a> {
         /// The messages.
         messages: &'a [u8],
     },
+    /// From the gate: whether peers may want anything at all, because it is not known what they want.
+    Everything {
+        /// Whether they may.
+        wanted: bool,
+    },
+    /// A client id is in use, and its home is another node: to the gate for that node, or from the gate of the other one.
+    Claim {
+        /// Answer with `Done`, refused if the client may not have it; 0 = no answer wanted.
+        ticket: u64,
+        /// The other node: where the home is, or where the client is.
+        node: NodeId,
+        /// Whether it was claimed before, so that it gives way to whoever came since.
+        renew: bool,
+        /// Tells two attachments of the client at its node apart.
+        serial: u64,
+        /// The client.
+        client: &'a str,
+        /// Its user; empty = none.
+        user: &'a str,
+    },
+    /// It is in use no more.
+    Unclaim {
+        /// The other node.
+        node: NodeId,
+        /// As it was claimed.
+        serial: u64,
+        /// The client.
+        client: &'a str,
+    },
+    /// The client id belongs to somebody else from now on.
+    Evict {
+        /// The other node.
+        node: NodeId,
+        /// As it was claimed.
+        serial: u64,
+        /// The client.
+        client: &'a str,
+    },
+    /// From the gate: claim again what has its home at this node, which may have forgotten.
+    RenewClaims {
+        /// The node.
+        node: NodeId,
+    },
+    /// From the gate: a node is gone, and with it all it has claimed.
+    Forget {
+        /// The node.
+        node: NodeId,
+    },
     /// The message of the next frame is timed.
     Timed {
         /// Since when, in nanoseconds of the clock that all workers read.
@@ -151,6 +199,19 @@ impl<'a> Frame<'a> {
             }
             Self::Hello { ticket } => put(out, 9, ticket, &[], b""),
             Self::Timed { since_ns } => put(out, 10, since_ns, &[], b""),
+            Self::Everything { wanted } => put(out, 12, u64::from(wanted), &[], b""),
+            Self::Claim { ticket, node, renew, serial, client, user } => {
+                put(out, 13, ticket, &node.0.to_le_bytes(), &[u8::from(renew)]);
+                out.extend_from_slice(&serial.to_le_bytes());
+                put_text(out, client);
+                put_text(out, user);
+            }
+            Self::Unclaim { node, serial, client } => {
+                put(out, 14, serial, &node.0.to_le_bytes(), client.as_bytes());
+            }
+            Self::Evict { node, serial, client } => put(out, 15, serial, &node.0.to_le_bytes(), client.as_bytes()),
+            Self::RenewClaims { node } => put(out, 16, node.0, &[], b""),
+            Self::Forget { node } => put(out, 17, node.0, &[], b""),
         }
         let length = (out.len() - start - 4) as u32;
         out[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -193,6 +254,18 @@ impl<'a> Frame<'a> {
             11 => {
                 Self::Sessions { count: u32::try_from(ticket).ok()?, principal: std::str::from_utf8(body.bytes).ok()? }
             }
+            12 => Self::Everything { wanted: ticket != 0 },
+            13 => {
+                let (node, renew, serial) = (NodeId(body.u64()?), body.u8()? != 0, body.u64()?);
+                Self::Claim { ticket, node, renew, serial, client: body.text()?, user: body.text()? }
+            }
+            14 | 15 => {
+                let (node, serial) = (NodeId(body.u64()?), ticket);
+                let client = std::str::from_utf8(body.bytes).ok()?;
+                if kind == 14 { Self::Unclaim { node, serial, client } } else { Self::Evict { node, serial, client } }
+            }
+            16 => Self::RenewClaims { node: NodeId(ticket) },
+            17 => Self::Forget { node: NodeId(ticket) },
             _ => return None,
         };
         Some((frame, outer.bytes))
@@ -245,6 +318,8 @@ pub(crate) enum Asker {
         /// The reply's number.
         number: u64,
     },
+    /// A connection whose client id was claimed at its home.
+    Claim(ConnId),
     /// A stored will that was published and may be forgotten.
     Will(SessionUid),
     /// A message that waited for a session and was passed on to another member of its group.
@@ -252,9 +327,9 @@ pub(crate) enum Asker {
 }
 
 impl Peers {
-    /// Of worker `id` among `workers`.
-    pub(crate) fn new(id: WorkerId, workers: u16) -> Self {
-        let outgoing = (0..workers).map(|_| Vec::new()).collect();
+    /// Of worker `id` among `workers`, and a gate if there are other nodes: it has the number behind the last worker's.
+    pub(crate) fn new(id: WorkerId, workers: u16, has_gate: bool) -> Self {
+        let outgoing = (0..workers + u16::from(has_gate)).map(|_| Vec::new()).collect();
         let mut peers = Self { id, outgoing, last_ticket: 0, unheard: 0, tickets: HashMap::default() };
         peers.unheard = peers.everyone();
         peers
@@ -352,6 +427,12 @@ mod tests {
             Frame::Page { query: 6, after: "a/b", messages: b"12" },
             Frame::Page { query: 6, after: "", messages: b"" },
             Frame::Hello { ticket: 7 },
+            Frame::Everything { wanted: true },
+            Frame::Claim { ticket: 8, node: NodeId(5), renew: true, serial: 6, client: "c", user: "" },
+            Frame::Unclaim { node: NodeId(5), serial: 6, client: "c" },
+            Frame::Evict { node: NodeId(5), serial: 7, client: "d" },
+            Frame::RenewClaims { node: NodeId(1 << 63) },
+            Frame::Forget { node: NodeId(2) },
         ];
         let mut bytes = Vec::new();
         frames.iter().for_each(|frame| frame.encode(&mut bytes));
@@ -367,7 +448,8 @@ mod tests {
     #[test]
     fn workers_come_out_of_a_bit_set_in_order() {
         assert_eq!(workers_of(0b1010_0001).map(|w| w.0).collect::<Vec<_>>(), [0, 5, 7]);
-        assert_eq!(Peers::new(WorkerId(1), 3).everyone(), 0b101);
-        assert_eq!(Peers::new(WorkerId(63), 64).everyone(), u64::MAX >> 1);
+        assert_eq!(Peers::new(WorkerId(1), 3, false).everyone(), 0b101);
+        assert_eq!(Peers::new(WorkerId(1), 3, true).everyone(), 0b1101, "the gate is one more");
+        assert_eq!(Peers::new(WorkerId(63), 64, false).everyone(), u64::MAX >> 1);
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) stalled_since_ms: u64,
     /// Whether that has lasted so long that its groups pass it over.
     pub(crate) stalled: bool,
+    /// The claim at its home that it stands on; 0 = none.
+    pub(crate) claim: u64,
 }
 
 /// The part of a session that the store knows.
@@ -155,6 +157,7 @@ impl Session {
             stored_will: None,
             stalled_since_ms: 0,
             stalled: false,
+            claim: 0,
         }
     }
 

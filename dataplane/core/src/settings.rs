@@ -12,6 +12,8 @@ pub struct Settings {
     /// Whether there is anything to check credentials against. Without it, listeners that allow anonymous clients do not
     /// look at credentials at all; with it they check those that are shown.
     pub has_authentication: bool,
+    /// Whether there is a gate to other nodes: it counts as one more worker.
+    pub has_gate: bool,
     /// Shards of the keyspace; fixed for the life of a store.
     pub shards: u16,
     /// Announced to clients and enforced at the fixed header, in bytes; at most 268,435,455.
@@ -172,6 +174,7 @@ impl Default for Settings {
         Self {
             listeners: vec![ListenerSettings::default()],
             has_authentication: false,
+            has_gate: false,
             shards: SHARDS_DEFAULT,
             packet_bytes_max: 2 * MIB as u32,
             connect_bytes_max: 64 * KIB as u32,

@@ -24,6 +24,8 @@ pub(crate) struct Subscriptions {
     index: FilterIndex<Entry>,
     groups: Groups,
     seed: u64,
+    /// Bit per other worker that may want anything.
+    everything: u64,
     /// Grows with every change that can change a match.
     version: u64,
     cache: TopicCache,
@@ -117,6 +119,7 @@ impl Subscriptions {
             index: FilterIndex::with_seed(seed),
             groups: Groups::with_seed(seed),
             seed,
+            everything: 0,
             version: 1,
             cache: TopicCache::new(seed),
         }
@@ -183,6 +186,13 @@ impl Subscriptions {
         self.drop_if_empty(filter);
     }
 
+    /// Notes whether another worker may want anything at all.
+    pub(crate) fn set_peer_wants_everything(&mut self, peer: WorkerId, wanted: bool) {
+        self.version += 1;
+        let bit = 1u64 << peer.0;
+        self.everything = if wanted { self.everything | bit } else { self.everything & !bit };
+    }
+
     /// The group of this name on this filter, made if it is new.
     pub(crate) fn group_for(&mut self, name: &str, filter: &TopicFilter) -> GroupId {
         if let Some(id) = self.groups.find(name, filter) {
@@ -238,7 +248,8 @@ impl Subscriptions {
 
     fn match_index(&self, topic: &str) -> Matched {
         let mut found: Vec<Subscriber> = Vec::new();
-        let mut matched = Matched::default();
+        let mut matched =
+            Matched { peers: self.everything, durable_peers: self.everything, ..Matched::default() };
         self.index.for_each_match(topic, |entry| match entry {
             Entry::One(one) => found.push(*one),
             Entry::Many(many) => {

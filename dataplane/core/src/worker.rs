@@ -6,6 +6,7 @@
 mod access;
 mod attach;
 mod authenticate;
+mod claims;
 mod commit;
 mod connect;
 mod deliver;
@@ -31,6 +32,8 @@ mod timing;
 mod waiting;
 mod wills;
 
+pub(crate) use claims::Claiming;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
@@ -44,6 +47,7 @@ use crate::{
     ClosedBy, ConnId, Flush, Input, Key, Now, Opened, Outbox, Output, Received, Settings, Stats,
     connection::{Conn, Conns, Phase, rate::Rates},
     fanout::Encoder,
+    homes::Homes,
     journal::Journal,
     peers::Peers,
     quota::Quotas,
@@ -81,6 +85,10 @@ pub struct Worker {
     retained_on_disk_batch: u64,
     journal: Journal,
     peers: Peers,
+    /// Which node has what.
+    homes: Arc<Homes>,
+    /// Client ids in use elsewhere.
+    claims: claims::Claims,
     timers: Timers,
     outputs: VecDeque<Output>,
     /// Connections with bytes to write.
@@ -140,10 +148,11 @@ impl Worker {
     /// different in each process and worker.
     ///
     /// # Panics
-    /// With more than 64 workers.
+    /// With more than 64 workers, or 63 with a gate to other nodes.
     #[must_use]
     pub fn new(id: WorkerId, workers: u16, settings: Arc<Settings>, rules: Arc<Rules>, seed: u64) -> Self {
-        assert!(id.0 < workers && workers <= 64, "worker {id} of {workers}: a node has 1 to 64 workers");
+        let most = if settings.has_gate { 63 } else { 64 };
+        assert!(id.0 < workers && workers <= most, "worker {id} of {workers}: a node has 1 to {most} workers");
         let mut rng = Rng::new(seed);
         let sharding = Sharding::new(settings.shards, workers);
         let hash = || FixedState::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15);
@@ -168,7 +177,9 @@ impl Worker {
             retained_reads: Reads::default(),
             retained_on_disk_batch: 0,
             journal: Journal::default(),
-            peers: Peers::new(id, workers),
+            peers: Peers::new(id, workers, settings.has_gate),
+            homes: Arc::default(),
+            claims: claims::Claims::default(),
             timers: Timers::default(),
             outputs: VecDeque::new(),
             dirty: Vec::new(),
@@ -264,6 +275,7 @@ impl Worker {
             Input::LoadedRetained { read, messages } => self.on_loaded_retained(now, read, messages),
             Input::FromWorker { from, frames } => self.on_peer_frames(now, from, &frames),
             Input::Authenticated { conn, verdict } => self.on_verdict(now, conn, verdict),
+            Input::Homes(homes) => self.homes = homes,
             Input::Rules(rules) => self.on_rules(now, rules),
             Input::CredentialsChanged(standing) => self.on_standing(now, standing),
             Input::NodeStats(stats) => self.publish_node_stats(now, &stats),

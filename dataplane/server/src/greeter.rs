@@ -211,7 +211,7 @@ impl Greeter {
             self.stats.greeting_failed[GreetingFailed::Gone as usize] += 1;
             return;
         };
-        let opened = Opened { listener, peer, transport: transport.kind(), certificate };
+        let opened = Opened { listener, peer, transport: transport.kind(), certificate, via: None };
         let worker = self.next_worker % self.parts.workers.len();
         self.next_worker = worker + 1;
         self.parts.workers[worker].post(Letter::Arrival(Box::new(Arrival { transport, opened, bytes })));
@@ -233,7 +233,7 @@ impl Greeter {
                     self.greetings.clear();
                 }
                 Letter::Stop => self.stopped = true,
-                Letter::Input(_) | Letter::Arrival(_) => {}
+                Letter::Input(_) | Letter::Arrival(_) | Letter::Proxy { .. } => {}
             }
         }
         self.letters = letters;

@@ -8,8 +8,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use mio::Waker;
-use sluice_cluster::WorkerId;
+use sluice_cluster::{NodeId, WorkerId};
 use sluice_dataplane_core::{Input, Opened, Stats};
+use tokio::sync::Notify;
 
 use crate::{stats::DriverStats, transport::Transport};
 
@@ -19,6 +20,13 @@ pub(crate) enum Letter {
     Input(Input),
     /// A connection that was opened elsewhere: its greeting is over, or another worker hands it over.
     Arrival(Box<Arrival>),
+    /// For the gate: a connection whose session lives at another node.
+    Proxy {
+        /// The node.
+        node: NodeId,
+        /// The connection.
+        arrival: Box<Arrival>,
+    },
     /// Somebody wants the counters.
     Report(mpsc::Sender<Report>),
     /// Accept nothing more.
@@ -52,8 +60,16 @@ pub(crate) struct Mailbox {
 }
 
 struct Shared {
-    waker: Waker,
+    bell: Bell,
     state: Mutex<State>,
+}
+
+/// What ends the reader's sleep.
+enum Bell {
+    /// Of a thread that waits for readiness events.
+    Poll(Waker),
+    /// Of a task.
+    Task(Arc<Notify>),
 }
 
 #[derive(Default)]
@@ -72,7 +88,12 @@ struct State {
 impl Mailbox {
     /// An empty mailbox; `waker` ends the reader's sleep.
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { shared: Arc::new(Shared { waker, state: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { bell: Bell::Poll(waker), state: Mutex::default() }) }
+    }
+
+    /// An empty mailbox of a task, which sleeps until `notify` is notified.
+    pub(crate) fn of_task(notify: Arc<Notify>) -> Self {
+        Self { shared: Arc::new(Shared { bell: Bell::Task(notify), state: Mutex::default() }) }
     }
 
     /// Puts a letter in.
@@ -132,9 +153,17 @@ impl Mailbox {
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let sleeping = std::mem::replace(&mut state.sleeping, false);
         drop(state);
-        if sleeping && let Err(error) = self.shared.waker.wake() {
-            // The worker would sleep on with letters before it.
-            tracing::error!(%error, "a worker cannot be woken");
+        if !sleeping {
+            return;
+        }
+        match &self.shared.bell {
+            Bell::Poll(waker) => {
+                if let Err(error) = waker.wake() {
+                    // The worker would sleep on with letters before it.
+                    tracing::error!(%error, "a worker cannot be woken");
+                }
+            }
+            Bell::Task(notify) => notify.notify_one(),
         }
     }
 

@@ -44,8 +44,9 @@ pub(crate) struct WorkerThread {
     now: Now,
     mailbox: Mailbox,
     letters: Vec<Letter>,
-    /// The mailboxes of all workers, this one's among them.
+    /// The mailboxes of all workers, this one's among them, and behind them the gate's if there are other nodes.
     peers: Vec<Mailbox>,
+    workers: usize,
     /// Frames that other workers had no room for, in order. While there are any, no client is read.
     undelivered: VecDeque<(WorkerId, Vec<u8>)>,
     acceptors: Vec<Acceptor>,
@@ -76,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) poll: Poll,
     pub(crate) clock: Clock,
     pub(crate) peers: Vec<Mailbox>,
+    /// How many of the peers are workers.
+    pub(crate) workers: usize,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) gate: Gate,
     pub(crate) storage: Box<dyn Storage>,
@@ -89,7 +92,7 @@ impl WorkerThread {
     /// # Errors
     /// The kernel refuses readiness events for a listener.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { id, mut worker, poll, clock, peers, mut acceptors, gate, storage, auth, log } = parts;
+        let Parts { id, mut worker, poll, clock, peers, workers, mut acceptors, gate, storage, auth, log } = parts;
         worker.set_clock(Some(clock::stopwatch_ns));
         for (index, acceptor) in acceptors.iter_mut().enumerate() {
             acceptor.register(poll.registry(), Place::Acceptor(index).token())?;
@@ -103,6 +106,7 @@ impl WorkerThread {
             mailbox: peers[id.index()].clone(),
             letters: Vec::new(),
             peers,
+            workers,
             undelivered: VecDeque::new(),
             acceptors,
             gate,
@@ -198,6 +202,7 @@ impl WorkerThread {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(self.report());
                 }
+                Letter::Proxy { node, .. } => tracing::error!(%node, "a worker was given what is for the gate"),
                 Letter::StopAccepting => self.acceptors.clear(),
                 Letter::Stop => self.stopped = true,
             }

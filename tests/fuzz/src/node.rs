@@ -282,6 +282,7 @@ impl Node {
                     self.mail[queue].push_back(Mail::Accept(id));
                     break self.turn(at);
                 }
+                Then::Proxy(node) => panic!("there is no node {node}"),
                 Then::Close => {
                     self.flush(at, conn);
                     self.end(at, conn, ClosedBy::Broker);
@@ -339,7 +340,7 @@ impl Node {
 }
 
 fn opened() -> Opened {
-    Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None }
+    Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None, via: None }
 }
 
 /// A worker takes what a disk gives back, in the order of the keys; if it refuses nothing, it serves.

@@ -251,7 +251,7 @@ impl Kept {
     }
 
     /// The peer says what became of a run of frames: each one that was not known is told once.
-    pub(super) fn resolve(&mut self, run: Run, on: &mut impl FnMut(Event<'_>)) -> Result<(), LinkError> {
+    pub(super) fn resolve<'b>(&mut self, run: Run, on: &mut impl FnMut(Event<'b>)) -> Result<(), LinkError> {
         let last = run.first.checked_add(u64::from(run.count)).filter(|_| run.first > 0 && run.count > 0);
         let last = last.map(|behind| behind - 1).filter(|last| *last <= self.sent);
         let last = last.ok_or(LinkError::Number { what: "outcomes" })?;
@@ -259,7 +259,7 @@ impl Kept {
         Ok(())
     }
 
-    fn settle(&mut self, first: u64, last: u64, outcome: Outcome, on: &mut impl FnMut(Event<'_>)) {
+    fn settle<'b>(&mut self, first: u64, last: u64, outcome: Outcome, on: &mut impl FnMut(Event<'b>)) {
         let mut told = Told { first: 0, count: 0, outcome };
         while first < self.base
             && let Some((&sequence, _)) = self.late.range(first..=last).next()
@@ -344,7 +344,7 @@ impl Kept {
     }
 
     /// Settles frames that wait to be sent again and are longer than the peer takes.
-    pub(super) fn refuse_longer(&mut self, frame_bytes_max: usize, on: &mut impl FnMut(Event<'_>)) {
+    pub(super) fn refuse_longer<'b>(&mut self, frame_bytes_max: usize, on: &mut impl FnMut(Event<'b>)) {
         let outcome = Outcome { matched: false, refused: Some(ReasonCode::PacketTooLarge) };
         let framed_max = wire::framed_len(frame_bytes_max);
         let mut from = self.resend;
@@ -469,7 +469,7 @@ struct Told {
 
 impl Told {
     #[inline]
-    fn add(&mut self, sequence: u64, on: &mut impl FnMut(Event<'_>)) {
+    fn add<'b>(&mut self, sequence: u64, on: &mut impl FnMut(Event<'b>)) {
         if self.first + u64::from(self.count) != sequence {
             self.flush(on);
             self.first = sequence;
@@ -477,7 +477,7 @@ impl Told {
         self.count += 1;
     }
 
-    fn flush(&mut self, on: &mut impl FnMut(Event<'_>)) {
+    fn flush<'b>(&mut self, on: &mut impl FnMut(Event<'b>)) {
         if self.count > 0 {
             on(Event::Answered { first: Sequence(self.first), count: self.count, outcome: self.outcome });
         }

@@ -281,12 +281,15 @@ impl Worker {
             }));
         }
         let version = conn.version;
+        let claim = self.claim_of(&connecting.client_id);
+        let Some(conn) = self.conns.at(id) else { return };
         let window = connecting.receive_maximum.min(self.settings.outbound_window_max).max(1);
         conn.connecting = Some(connecting);
         if let Some(session) = self.sessions.at(place) {
             session.conn = Some(id);
             session.version = version;
             session.window_max = window;
+            session.claim = claim;
         }
     }
 

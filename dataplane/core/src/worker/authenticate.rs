@@ -210,12 +210,15 @@ impl Worker {
             return self.refuse_connect(now, id, ReasonCode::NotAuthorized);
         }
         let other = self.by_client.get(&client_id).and_then(|&s| self.sessions.peek(s));
-        if other.is_some_and(|session| session.principal.username() != principal.username()) {
+        let held_by = self.claims.user_of(&client_id);
+        if other.is_some_and(|session| session.principal.username() != principal.username())
+            || held_by.is_some_and(|user| principal.username().map_or("", |name| &**name) != user)
+        {
             // The session is another principal's: it stays untouched (BAD_INPUT C18, A10).
             self.stats.denied[0] += 1;
             return self.refuse_connect(now, id, ReasonCode::NotAuthorized);
         }
-        self.attach(now, id, Arc::new(principal), accepted.expires_wall_ms)
+        self.claim_and_attach(now, id, Arc::new(principal), accepted.expires_wall_ms)
     }
 }
 

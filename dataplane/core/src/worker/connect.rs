@@ -12,10 +12,14 @@ use super::{Worker, dispatch::Flow};
 use crate::{
     ConnId, Event, Now, Output,
     connection::{Connecting, Phase},
+    homes::Home,
     message::MessageRef,
     session::Will,
     stats::{BadInput, Closed},
 };
+
+/// Ids that are made until one falls to a shard of this node.
+const HOME_TRIES: u32 = 1000;
 
 impl Worker {
     /// The first packet of a connection must be CONNECT [MQTT-3.1.0-1].
@@ -57,9 +61,8 @@ impl Worker {
             Ok(named) => named,
             Err(reason) => return self.refuse_connect(now, id, reason),
         };
-        let home = self.sharding.worker_of(self.sharding.of_client(&client_id));
-        if home != self.id {
-            return Flow::HandOver(home);
+        if let Some(flow) = self.serve_elsewhere(now, id, connect, &client_id) {
+            return flow;
         }
         let will = match self.check_connect(now, &client_id, connect) {
             Ok(will) => will,
@@ -67,6 +70,23 @@ impl Worker {
         };
         self.begin_connecting(id, connect, client_id, assigned, will);
         self.ask_or_accept(now, id, connect)
+    }
+
+    /// A session that may outlive its connection is served at its home; one that does not is served here, by the worker
+    /// its client id falls to.
+    fn serve_elsewhere(&mut self, now: Now, id: ConnId, connect: &Connect<'_>, client_id: &str) -> Option<Flow> {
+        let is_transient = connect.clean_start && self.expiry_of(connect) == 0;
+        let came_through = self.conns.peek(id).is_some_and(|conn| conn.opened.via.is_some());
+        match self.homes.of_client(client_id) {
+            Home::Away(node) if !is_transient && !came_through => return Some(Flow::Proxy(node)),
+            // Out of reach, or the node it came through knows another placement: it comes back.
+            Home::Away(_) | Home::Unreachable(_) if !is_transient => {
+                return Some(self.refuse_connect(now, id, ReasonCode::ServerUnavailable));
+            }
+            Home::Here | Home::Away(_) | Home::Unreachable(_) => {}
+        }
+        let home = self.sharding.worker_of(self.sharding.of_client(client_id));
+        (home != self.id).then_some(Flow::HandOver(home))
     }
 
     /// The client id to use, and whether the broker chose it. An id that is chosen falls to this worker.
@@ -95,10 +115,14 @@ impl Worker {
     }
 
     fn assign_client_id(&mut self) -> Arc<str> {
+        let mut tries = 0u32;
         loop {
+            tries += 1;
             let id = format!("auto-{:016x}", self.rng.next());
             let home = self.sharding.worker_of(self.sharding.of_client(&id));
-            if home == self.id && !self.by_client.contains_key(id.as_str()) {
+            // Near its home if this node is the home of any.
+            let near = tries > HOME_TRIES || self.homes.of_client(&id) == Home::Here;
+            if home == self.id && near && !self.by_client.contains_key(id.as_str()) {
                 return id.into();
             }
         }
@@ -158,6 +182,15 @@ impl Worker {
         }))
     }
 
+    /// The Session Expiry Interval that a client asks for, in seconds; a version 3 client by Clean Session.
+    fn expiry_of(&self, connect: &Connect<'_>) -> u32 {
+        match connect.version {
+            Version::V5 => connect.properties.session_expiry.unwrap_or(0),
+            Version::V31 | Version::V311 if connect.clean_start => 0,
+            Version::V31 | Version::V311 => self.settings.session_expiry_max_s,
+        }
+    }
+
     fn begin_connecting(
         &mut self,
         id: ConnId,
@@ -168,11 +201,7 @@ impl Worker {
     ) {
         let settings = &self.settings;
         let properties = &connect.properties;
-        let wanted_expiry_s = match connect.version {
-            Version::V5 => properties.session_expiry.unwrap_or(0),
-            Version::V31 | Version::V311 if connect.clean_start => 0,
-            Version::V31 | Version::V311 => settings.session_expiry_max_s,
-        };
+        let wanted_expiry_s = self.expiry_of(connect);
         let expiry_s = wanted_expiry_s.min(settings.session_expiry_max_s);
         let max = settings.keep_alive_max_s;
         let over = max > 0 && (connect.keep_alive == 0 || connect.keep_alive > max);
@@ -194,6 +223,7 @@ impl Worker {
             auth_data: None,
             asked: false,
             session_present: false,
+            claiming: None,
         };
         if let Some(conn) = self.conns.at(id) {
             conn.connecting = Some(Box::new(connecting));

@@ -24,10 +24,14 @@ impl Worker {
         conn.closed = closed;
         conn.replies = None;
         conn.fetches = None;
+        let claiming = conn.connecting.as_mut().and_then(|connecting| connecting.claiming.take());
         let exchange = conn.connecting.as_ref().is_some_and(|c| c.auth_method.is_some())
             || conn.rare.as_ref().is_some_and(|rare| rare.reauthenticating);
         let (listener, version, session) = (conn.opened.listener, conn.version, conn.session.take());
         self.stats.closed[closed as usize] += 1;
+        if let Some(claiming) = claiming {
+            self.abandon_claim(&claiming);
+        }
         if exchange {
             self.abandon_exchange(id, Arc::clone(&client_id));
         }

@@ -22,6 +22,8 @@ pub(super) enum Flow {
     Closed,
     /// The packet belongs to another worker.
     HandOver(sluice_cluster::WorkerId),
+    /// The packet belongs to another node.
+    Proxy(sluice_cluster::NodeId),
 }
 
 impl Worker {
@@ -52,7 +54,7 @@ impl Worker {
             };
             let body = &bytes[at + frame.header_len..at + frame.total()];
             let flow = self.on_packet(now, id, frame.first, body);
-            if !matches!(flow, Flow::Again | Flow::HandOver(_)) {
+            if !matches!(flow, Flow::Again | Flow::HandOver(_) | Flow::Proxy(_)) {
                 self.stats.bytes_received += frame.total() as u64;
                 self.stats.packets_received += 1;
             }
@@ -65,11 +67,15 @@ impl Worker {
                     self.forget_opened(id);
                     return done(at, Then::HandOver(worker));
                 }
+                Flow::Proxy(node) => {
+                    self.forget_opened(id);
+                    return done(at, Then::Proxy(node));
+                }
             }
         }
     }
 
-    /// Forgets a connection that another worker will open again, and count.
+    /// Forgets a connection that another worker, or another node, will open again, and count.
     fn forget_opened(&mut self, id: ConnId) {
         let Some(conn) = self.conns.remove(id) else { return };
         if let Some(count) = self.stats.connections_opened.get_mut(usize::from(conn.opened.listener)) {

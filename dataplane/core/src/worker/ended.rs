@@ -8,6 +8,8 @@
 //! were sent already [MQTT-4.8.2-5]. Until each is with another member the session stays in the store, marked as ended:
 //! no CONNECT finds it, and a crash on the way loses nothing.
 
+use std::sync::Arc;
+
 use super::Worker;
 use crate::{
     Now,
@@ -30,6 +32,11 @@ impl Worker {
         if self.by_client.get(session.client_id()) == Some(&place) {
             self.by_client.remove(session.client_id());
         }
+        if session.claim != 0 {
+            let (client, claim) = (Arc::clone(session.client_id()), session.claim);
+            self.unclaim(&client, claim);
+        }
+        let Some(session) = self.sessions.peek(place) else { return };
         if let Some(durable) = &session.durable {
             if durable.detached_wall_ms != 0 {
                 self.stats.sessions_offline = self.stats.sessions_offline.saturating_sub(1);

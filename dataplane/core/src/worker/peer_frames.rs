@@ -4,7 +4,7 @@ use sluice_cluster::WorkerId;
 use sluice_mqtt::ReasonCode;
 use sluice_topic::TopicFilter;
 
-use super::{Worker, route::Routed};
+use super::{Worker, claims::Claim, route::Routed};
 use crate::{
     Now,
     connection::replies::Replies,
@@ -52,6 +52,14 @@ impl Worker {
                 self.on_members(now, from, count, group, filter);
                 self.answer(now, from, ticket, &Routed::default());
             }
+            Frame::Everything { wanted } => self.subscriptions.set_peer_wants_everything(from, wanted),
+            Frame::Claim { ticket, node, renew, serial, client, user } => {
+                self.on_claim(now, from, ticket, &Claim { node, renew, serial, client, user });
+            }
+            Frame::Unclaim { node, serial, client } => self.on_unclaim(node, serial, client),
+            Frame::Evict { serial, client, .. } => self.on_evict(now, serial, client),
+            Frame::RenewClaims { node } => self.renew_claims(node),
+            Frame::Forget { node } => self.claims.forget(node),
             Frame::Timed { since_ns } => self.begin_timing_since(since_ns),
             Frame::Hello { ticket } => self.answer(now, from, ticket, &Routed::default()),
             Frame::Sessions { count, principal } => self.quotas.set_peer(principal, from, count),
@@ -174,6 +182,7 @@ impl Worker {
             }
             Asker::Will(uid) if last => self.on_will_settled(uid),
             Asker::Will(_) => {}
+            Asker::Claim(conn) => self.on_claimed(now, conn, refused),
             Asker::PassedOn(uid, seq) => self.on_passed_on(now, uid, seq, matched && refused.is_none()),
         }
     }

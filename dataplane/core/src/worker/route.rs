@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Now,
+    homes::Home,
     journal::Waiter,
     message::MessageRef,
     peers::{Frame, workers_of},
@@ -234,9 +235,16 @@ impl Worker {
         self.peers.send(home, &Frame::Retain { ticket, message: &encoded });
     }
 
-    /// The worker that has the register of a topic. The broker's own topics are worker 0's.
+    /// The worker that has the register of a topic, or the gate if it is at another node. The broker's own topics are worker
+    /// 0's.
     pub(super) fn home_of_topic(&self, topic: &str) -> WorkerId {
-        if topic.starts_with("$SYS/") { WorkerId(0) } else { self.sharding.worker_of(self.sharding.of_topic(topic)) }
+        if topic.starts_with("$SYS/") {
+            return WorkerId(0);
+        }
+        match self.homes.of_topic(topic) {
+            Home::Here => self.sharding.worker_of(self.sharding.of_topic(topic)),
+            Home::Away(_) | Home::Unreachable(_) => self.gate(),
+        }
     }
 }
 

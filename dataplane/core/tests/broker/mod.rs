@@ -17,13 +17,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use sluice_cluster::WorkerId;
+use sluice_cluster::{NodeId, WorkerId};
 use sluice_dataplane_access::Rules;
 use sluice_dataplane_core::{
     ClosedBy, ConnId, Flush, Input, Key, Now, Op, Opened, Output, Settings, Then, Transport, Verdict, Worker,
     WriteBatch,
 };
-use sluice_mqtt::{Connect, ConnectProperties, Packet, PublishHead, QoS, Version, decode_from_server, encode, split};
+use sluice_mqtt::{Connect, ConnectProperties, Packet, PublishHead, QoS, ReasonCode, Version, decode_from_server, encode, split};
 
 /// A client of the test node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +67,10 @@ pub struct Broker {
     held: Option<VecDeque<(usize, Input)>>,
     /// Frames that say that a group's message came back.
     bounces: usize,
+    /// Frames for the gate, by the worker they are of.
+    to_gate: VecDeque<(WorkerId, Vec<u8>)>,
+    /// Clients that belong to another node.
+    proxied: VecDeque<(Client, NodeId)>,
 }
 
 impl Broker {
@@ -93,6 +97,8 @@ impl Broker {
             chunk: usize::MAX,
             held: None,
             bounces: 0,
+            to_gate: VecDeque::new(),
+            proxied: VecDeque::new(),
             settings,
         };
         broker.boot(workers);
@@ -128,6 +134,8 @@ impl Broker {
         let workers = self.workers.len() as u16;
         self.unsynced.clear();
         self.mail.clear();
+        self.to_gate.clear();
+        self.proxied.clear();
         self.places.clear();
         for socket in &mut self.sockets {
             socket.conn = None;
@@ -275,6 +283,9 @@ impl Broker {
                 let messages = topics.into_iter().map(value).collect();
                 self.mail.push_back((at, Input::LoadedRetained { read, messages }));
             }
+            Output::ToWorker { worker, frames } if worker.index() == self.workers.len() => {
+                self.to_gate.push_back((WorkerId(at as u16), frames));
+            }
             Output::ToWorker { worker, frames } => {
                 let from = WorkerId(at as u16);
                 self.bounces += usize::from(says_bounced(&frames));
@@ -358,6 +369,12 @@ impl Broker {
                     self.places.insert((worker.index(), conn), n);
                     offered = 0;
                 }
+                Then::Proxy(node) => {
+                    self.places.remove(&(at, id));
+                    self.sockets[n].conn = None;
+                    self.proxied.push_back((Client(n), node));
+                    return;
+                }
                 Then::Close => {
                     self.flush(at, id);
                     self.end(at, id, ClosedBy::Broker);
@@ -369,8 +386,13 @@ impl Broker {
 
     /// A connection without bytes.
     pub fn open(&mut self, version: Version) -> Client {
+        self.open_via(version, None)
+    }
+
+    /// A connection without bytes, that a client has to another node.
+    pub fn open_via(&mut self, version: Version, via: Option<NodeId>) -> Client {
         let at = self.sockets.len() % self.workers.len();
-        let conn = self.workers[at].open(self.now, opened());
+        let conn = self.workers[at].open(self.now, Opened { via, ..opened() });
         self.places.insert((at, conn), self.sockets.len());
         let (conn, inbound, outbound) = (Some(conn), Vec::new(), Vec::new());
         self.sockets.push(Socket { worker: at, conn, version, inbound, outbound, paused: false, blocked: false });
@@ -389,11 +411,7 @@ impl Broker {
     /// A connected client.
     pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, bool) {
         let client = self.begin_connect(connect);
-        let connack = self.take(client, |packet| match packet {
-            Packet::ConnAck(connack) => Some((connack.reason, connack.session_present)),
-            _ => None,
-        });
-        let (reason, present) = connack.unwrap_or_else(|| panic!("no CONNACK"));
+        let (reason, present) = self.take_connack(client).unwrap_or_else(|| panic!("no CONNACK"));
         assert!(!reason.is_error(), "refused: {reason}");
         (client, present)
     }
@@ -414,12 +432,16 @@ impl Broker {
 
     /// Subscribes and takes the SUBACK.
     pub fn subscribe(&mut self, client: Client, filter: &str, qos: QoS) {
+        self.begin_subscribe(client, filter, qos);
+        assert!(self.take_suback(client), "no SUBACK for {filter}");
+    }
+
+    /// Sends SUBSCRIBE.
+    pub fn begin_subscribe(&mut self, client: Client, filter: &str, qos: QoS) {
         let body = subscribe_body(self.sockets[client.0].version, 77, filter, qos as u8);
         let mut bytes = vec![0x82, body.len() as u8];
         bytes.extend_from_slice(&body);
         self.send(client, &bytes);
-        let suback = self.take(client, |packet| matches!(packet, Packet::SubAck(_)).then_some(()));
-        assert!(suback.is_some(), "no SUBACK for {filter}");
     }
 
     /// Publishes; acknowledgements are left to the test.
@@ -496,6 +518,46 @@ impl Broker {
     /// Whether a group's message had to go back to the worker it came from.
     pub fn bounced(&self) -> bool {
         self.bounces > 0
+    }
+
+    /// Takes frames for the gate.
+    pub fn take_for_gate(&mut self) -> Option<(WorkerId, Vec<u8>)> {
+        self.to_gate.pop_front()
+    }
+
+    /// Gives a worker frames of the gate.
+    pub fn give_from_gate(&mut self, worker: WorkerId, frames: Vec<u8>) {
+        let from = WorkerId(self.workers.len() as u16);
+        self.mail.push_back((worker.index(), Input::FromWorker { from, frames }));
+    }
+
+    /// A client that belongs to another node, and what it has sent.
+    pub fn take_proxied(&mut self) -> Option<(Client, NodeId, Vec<u8>)> {
+        let (client, node) = self.proxied.pop_front()?;
+        Some((client, node, std::mem::take(&mut self.sockets[client.0].inbound)))
+    }
+
+    /// Takes CONNACK, if that is the first packet: its reason, and whether the session was there.
+    pub fn take_connack(&mut self, client: Client) -> Option<(ReasonCode, bool)> {
+        self.take(client, |packet| match packet {
+            Packet::ConnAck(connack) => Some((connack.reason, connack.session_present)),
+            _ => None,
+        })
+    }
+
+    /// Takes SUBACK, if that is the first packet.
+    pub fn take_suback(&mut self, client: Client) -> bool {
+        self.take(client, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).is_some()
+    }
+
+    /// The protocol of a client.
+    pub fn version_of(&self, client: Client) -> Version {
+        self.sockets[client.0].version
+    }
+
+    /// How many workers there are.
+    pub fn worker_count(&self) -> u16 {
+        self.workers.len() as u16
     }
 
     /// Gives an input to every worker.
@@ -580,7 +642,7 @@ fn says_bounced(mut frames: &[u8]) -> bool {
 }
 
 fn opened() -> Opened {
-    Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None }
+    Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None, via: None }
 }
 
 fn shard_of(key: &Key) -> sluice_cluster::ShardId {

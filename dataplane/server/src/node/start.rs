@@ -105,6 +105,7 @@ impl Starting {
                 poll,
                 clock: self.clock,
                 peers: self.workers.to_vec(),
+                workers: self.workers.len(),
                 acceptors,
                 gate: self.plan.gate(),
                 storage: Box::new(StoreOf { store: Arc::clone(store), worker: id }),

@@ -18,7 +18,7 @@ impl WorkerThread {
             match acceptor.accept(&mut self.gate, self.now.mono_ms) {
                 Accepted::Connection(wire, peer, seat) => {
                     let transport = Transport::new(wire, None, None, seat);
-                    let opened = Opened { listener, peer, transport: transport.kind(), certificate: None };
+                    let opened = Opened { listener, peer, transport: transport.kind(), certificate: None, via: None };
                     self.admit(Arrival { transport, opened, bytes: Vec::new() });
                 }
                 Accepted::Shed(cause, peer) => {

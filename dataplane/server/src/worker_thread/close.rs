@@ -6,7 +6,7 @@
 //!   └──client gone───┴─────────────────────────┴──────────────────────────────► gone
 //! ```
 
-use sluice_cluster::WorkerId;
+use sluice_cluster::{NodeId, WorkerId};
 use sluice_dataplane_core::{ClosedBy, ConnId, Flush, Outbox};
 
 use super::WorkerThread;
@@ -76,18 +76,33 @@ impl WorkerThread {
 
     /// Gives a connection with all its unread bytes to the worker where its session lives.
     pub(super) fn hand_over(&mut self, id: ConnId, to: WorkerId) {
-        let Some(mut connection) = self.connections.remove(id) else { return };
+        if let Some(arrival) = self.take_out(id) {
+            self.peers[to.index()].post(Letter::Arrival(Box::new(arrival)));
+        }
+    }
+
+    /// Gives a connection with all its unread bytes to the gate, for the node where its session lives.
+    pub(super) fn proxy(&mut self, id: ConnId, node: NodeId) {
+        let Some(arrival) = self.take_out(id) else { return };
+        match self.peers.get(self.workers) {
+            Some(gate) => gate.post(Letter::Proxy { node, arrival: Box::new(arrival) }),
+            None => tracing::error!(%node, "a connection belongs to another node, and there is no way to it, closing it"),
+        }
+    }
+
+    /// Takes a connection out of this thread, with all that is not read yet.
+    fn take_out(&mut self, id: ConnId) -> Option<Arrival> {
+        let mut connection = self.connections.remove(id)?;
         let Some(opened) = connection.opened.take() else {
             // The core hands over at CONNECT or never.
-            tracing::error!(worker = %to, "a connection was handed over after its first packet, closing it");
-            return;
+            tracing::error!("a connection was handed over after its first packet, closing it");
+            return None;
         };
         if let Err(error) = connection.transport.wire_mut().deregister(self.poll.registry()) {
             tracing::error!(%error, "a connection cannot be handed over, closing it");
-            return;
+            return None;
         }
-        let arrival = Arrival { transport: connection.transport, opened: *opened, bytes: connection.kept };
-        self.peers[to.index()].post(Letter::Arrival(Box::new(arrival)));
+        Some(Arrival { transport: connection.transport, opened: *opened, bytes: connection.kept })
     }
 }
 

@@ -149,6 +149,10 @@ impl WorkerThread {
                 self.hand_over(id, worker);
                 Step::Over
             }
+            Then::Proxy(node) => {
+                self.proxy(id, node);
+                Step::Over
+            }
             Then::Close => {
                 self.begin_close(id);
                 Step::Over

@@ -17,6 +17,8 @@ pub(super) struct Overlay {
     bytes_max: usize,
     owners: BTreeMap<NodeId, Words>,
     index: FilterIndex<Vec<Word>>,
+    /// Filters of which words came or went, since somebody asked; some of them more than once.
+    touched: Vec<Arc<ParsedFilter>>,
 }
 
 #[derive(Default)]
@@ -56,6 +58,17 @@ impl Overlay {
         self.owners.iter().filter_map(|(owner, words)| Some((*owner, words.overflow?.at)))
     }
 
+    /// The filters of which words came or went since the last call; some may stand more than once.
+    pub(super) fn take_touched(&mut self) -> Vec<Arc<ParsedFilter>> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// What each owner has said of a filter.
+    pub(super) fn words_on(&self, filter: &ParsedFilter) -> impl Iterator<Item = (NodeId, Interest)> {
+        let words = self.index.get(&filter.filter).into_iter().flatten();
+        words.filter(move |word| *word.filter == *filter).map(|word| (word.owner, word.interest))
+    }
+
     pub(super) fn collect(&self, topic: &str, target: impl Fn(NodeId) -> Option<Target>, matched: &mut Matched) {
         self.index.for_each_match(topic, |words| {
             for word in words {
@@ -85,12 +98,13 @@ impl Overlay {
 
     fn drop_rows(&mut self, owner: NodeId, is_void: impl Fn(Position) -> bool) {
         let Some(words) = self.owners.get_mut(&owner) else { return };
-        let (index, bytes) = (&mut self.index, &mut words.bytes);
+        let (index, touched, bytes) = (&mut self.index, &mut self.touched, &mut words.bytes);
         words.rows.retain(|filter, (at, _)| {
             let void = is_void(*at);
             if void {
                 *bytes -= filter_cost(filter);
                 unindex(index, owner, filter);
+                touched.push(filter.clone());
             }
             !void
         });
@@ -100,6 +114,7 @@ impl Overlay {
         let words = self.owners.entry(owner).or_default();
         words.bytes += filter_cost(filter);
         words.rows.insert(filter.clone(), (at, interest));
+        self.touched.push(filter.clone());
         let word = Word { owner, filter: filter.clone(), interest };
         self.index.get_or_insert_with(&filter.filter, Vec::new).push(word);
     }
@@ -109,6 +124,7 @@ impl Overlay {
         if words.rows.remove(filter).is_some() {
             words.bytes -= filter_cost(filter);
             unindex(&mut self.index, owner, filter);
+            self.touched.push(filter.clone());
         }
     }
 }

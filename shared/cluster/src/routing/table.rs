@@ -6,9 +6,11 @@
 
 use std::{collections::BTreeMap, error::Error, fmt, sync::Arc, time::Duration};
 
+use sluice_topic::ParsedFilter;
+
 use super::overlay::Overlay;
 use super::{BaseTable, Matched, Region, Target};
-use crate::interest::{Incarnation, InterestFrame, InterestLimits, InterestReceiver, InterestSink, Position};
+use crate::interest::{Incarnation, Interest, InterestFrame, InterestLimits, InterestReceiver, InterestSink, Position};
 use crate::{NodeId, Version};
 
 /// The routing table of one node.
@@ -141,6 +143,17 @@ impl RoutingTable {
     #[must_use]
     pub fn carries_older_base(&self) -> bool {
         self.carried.is_some()
+    }
+
+    /// The filters of which peers' words came into the overlay or left it since the last call. Call after every change;
+    /// some may stand more than once.
+    pub fn take_touched(&mut self) -> Vec<Arc<ParsedFilter>> {
+        self.overlay.take_touched()
+    }
+
+    /// What each peer has said of a filter, as far as no base has it.
+    pub fn words_on(&self, filter: &ParsedFilter) -> impl Iterator<Item = (NodeId, Interest)> {
+        self.overlay.words_on(filter)
     }
 
     /// How many words of peers no base has yet.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluice_cluster::Label;
+
 use super::*;
 
 /// A node's end, through all its lives.

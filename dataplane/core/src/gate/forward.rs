@@ -1,0 +1,282 @@
+//! Messages that leave the node.
+
+use sluice_cluster::{NodeId, WorkerId, interest::Interest, routing::Target, stable_hash};
+use sluice_mqtt::QoS;
+use sluice_topic::{ParsedFilter, TopicFilter};
+
+use super::{
+    Gate, Standing,
+    frame::{PeerFrame, to_wire},
+    is_of_node,
+    pending::{Asker, GroupSend, PendingId, REFUSED, TAKEN},
+};
+use crate::{
+    Now,
+    homes::Home,
+    link::{Outcome, Sent},
+    message::address_of,
+};
+
+/// What becomes of a message that is to go to other nodes.
+#[derive(Clone, Copy)]
+pub(super) struct Outgoing<'a> {
+    /// Its topic.
+    pub(super) topic: &'a str,
+    /// Whether it was routed before.
+    pub(super) again: bool,
+    /// Whether it may go to other regions, or stays in this one because another node has brought it here.
+    pub(super) may_leave_region: bool,
+    /// The message.
+    pub(super) message: &'a [u8],
+}
+
+impl Gate {
+    /// A worker's message, for every node that wants it.
+    pub(super) fn forward(&mut self, now: Now, from: WorkerId, ticket: u64, again: bool, message: &[u8]) {
+        let Some((topic, qos)) = address_of(message) else { return };
+        if is_of_node(topic) {
+            self.done(from, ticket, TAKEN);
+            return;
+        }
+        let reliable = qos != QoS::AtMostOnce && ticket != 0;
+        let asker = reliable.then_some(Asker::Worker(from, ticket));
+        let pending = asker.map(|asker| self.pendings.open(asker, None));
+        self.forward_to_nodes(now, pending, &Outgoing { topic, again, may_leave_region: true, message });
+        self.close_if_over(pending);
+    }
+
+    /// One copy to each node of the region that wants a message, and to each region.
+    pub(super) fn forward_to_nodes(&mut self, now: Now, pending: Option<PendingId>, outgoing: &Outgoing<'_>) {
+        let destinations = self.remote.destinations(outgoing.topic);
+        if destinations.targets.is_empty() {
+            return;
+        }
+        let message = to_wire(outgoing.message, now.wall_ms);
+        let mut frame = std::mem::take(&mut self.scratch);
+        for (target, durable) in &destinations.targets {
+            let (node, relay) = match target {
+                Target::Node(node) => (Some(*node), false),
+                Target::Region(_) if !outgoing.may_leave_region => continue,
+                Target::Region(region) => (self.gateway_of(region, outgoing.topic), true),
+            };
+            let Some(node) = node else { continue };
+            frame.clear();
+            PeerFrame::Publish { relay, again: outgoing.again, message: &message }.encode(&mut frame);
+            self.stats.relayed += u64::from(relay);
+            self.send(node, &frame, *durable, pending);
+        }
+        self.scratch = frame;
+    }
+
+    /// A retained message, for its home.
+    pub(super) fn forward_retained(&mut self, now: Now, from: WorkerId, ticket: u64, message: &[u8]) {
+        let Some((topic, _)) = address_of(message) else { return };
+        let homes = crate::Homes::new(self.settings.node, self.placement.clone(), self.up().collect());
+        let (Home::Away(node) | Home::Unreachable(node)) = homes.of_topic(topic) else {
+            // The placement has changed since: the worker finds it here the next time.
+            self.done(from, ticket, REFUSED);
+            return;
+        };
+        let pending = (ticket != 0).then(|| self.pendings.open(Asker::Worker(from, ticket), None));
+        let message = to_wire(message, now.wall_ms);
+        let mut frame = std::mem::take(&mut self.scratch);
+        frame.clear();
+        PeerFrame::Retain { message: &message }.encode(&mut frame);
+        self.send(node, &frame, true, pending);
+        self.scratch = frame;
+        self.close_if_over(pending);
+    }
+
+    /// A worker's message for one member of a group, at another node.
+    pub(super) fn forward_shared(
+        &mut self,
+        now: Now,
+        from: WorkerId,
+        ticket: u64,
+        (group, filter): (&str, &str),
+        message: &[u8],
+    ) {
+        let Ok(filter) = TopicFilter::parse(filter, &self.settings.topic_limits) else { return };
+        let send = Box::new(GroupSend {
+            filter: ParsedFilter { group: Some(group.into()), filter },
+            message: message.into(),
+            nodes_tried: Vec::new(),
+            // The worker has chosen this way because members elsewhere are better.
+            workers_tried: u64::MAX,
+            may_leave: true,
+        });
+        let pending = (ticket != 0).then(|| self.pendings.open(Asker::Worker(from, ticket), None));
+        self.choose_for_group(now, pending, send);
+        self.close_if_over(pending);
+    }
+
+    /// Sends a message for a group to the node whose turn it is, of those that were not tried.
+    pub(super) fn choose_for_group(&mut self, now: Now, pending: Option<PendingId>, mut send: Box<GroupSend>) {
+        while let Some((node, relay, interest)) = self.group_node(&send) {
+            send.nodes_tried.push(node);
+            let message = to_wire(&send.message, now.wall_ms);
+            let mut frame = std::mem::take(&mut self.scratch);
+            frame.clear();
+            let group = send.filter.group.as_deref().unwrap_or_default();
+            let filter = send.filter.filter.as_str();
+            PeerFrame::Shared { relay, group, filter, message: &message }.encode(&mut frame);
+            let is_there = self.nodes.get(&node).is_some_and(|peer| peer.standing == Standing::Up) || interest.durable;
+            let sent = is_there && self.send(node, &frame, false, pending);
+            self.scratch = frame;
+            if sent {
+                if let Some(pending) = pending {
+                    self.pendings.keep_group(pending, send);
+                }
+                return;
+            }
+        }
+        if let Some(pending) = pending {
+            self.pendings.note(pending, Outcome { matched: false, refused: None });
+        }
+    }
+
+    /// The next node for a message of a group: one with members that are connected first.
+    fn group_node(&mut self, send: &GroupSend) -> Option<(NodeId, bool, Interest)> {
+        let (topic, _) = address_of(&send.message)?;
+        let destinations = self.remote.destinations(topic);
+        let mut candidates: Vec<(NodeId, bool, Interest)> = Vec::new();
+        for group in destinations.groups.iter().filter(|group| *group.filter == send.filter) {
+            let found = match &group.target {
+                Target::Node(node) => Some((*node, false)),
+                Target::Region(region) if send.may_leave => self.gateway_of(region, topic).map(|node| (node, true)),
+                Target::Region(_) => None,
+            };
+            candidates.extend(found.map(|(node, relay)| (node, relay, group.interest)));
+        }
+        candidates.retain(|(node, ..)| !send.nodes_tried.contains(node));
+        self.turn = self.turn.wrapping_add(1);
+        let connected: u64 = candidates.iter().map(|(.., interest)| u64::from(interest.members)).sum();
+        let Some(mut nth) = self.turn.checked_rem(connected) else {
+            let waiting = candidates.iter().filter(|(.., interest)| interest.durable);
+            let count = waiting.clone().count();
+            return waiting.copied().nth(self.turn.checked_rem(count as u64)? as usize);
+        };
+        candidates.into_iter().find(|(.., interest)| {
+            let here = u64::from(interest.members);
+            let chosen = nth < here;
+            nth = nth.wrapping_sub(here);
+            chosen
+        })
+    }
+
+    /// The node of a region that passes a topic's messages on there: the same for each topic while it is there, so that
+    /// they stay in order, and another one when it is lost.
+    fn gateway_of(&self, region: &sluice_cluster::routing::Region, topic: &str) -> Option<NodeId> {
+        let of_region = || self.nodes.iter().filter(move |(_, peer)| peer.region == *region);
+        let hash = stable_hash(topic.as_bytes());
+        let pick = |nodes: Vec<NodeId>| {
+            let at = hash.checked_rem(nodes.len() as u64)?;
+            nodes.get(at as usize).copied()
+        };
+        let up = of_region().filter(|(_, peer)| peer.standing == Standing::Up).map(|(node, _)| *node).collect();
+        pick(up).or_else(|| pick(of_region().map(|(node, _)| *node).collect()))
+    }
+
+    /// Gives a frame to a link. `false`: it was not taken, which the sender hears if it waits for an answer.
+    pub(super) fn send(&mut self, node: NodeId, frame: &[u8], durable: bool, pending: Option<PendingId>) -> bool {
+        let Some(peer) = self.nodes.get_mut(&node) else { return false };
+        if peer.standing == Standing::Lost {
+            // Its transient sessions are gone with it. What is stored there would be missed.
+            if durable {
+                self.refuse(pending);
+            }
+            return false;
+        }
+        match peer.link.send(frame, pending.is_some()) {
+            Sent::Queued(Some(sequence)) => {
+                peer.note_sent(sequence, pending.map(|pending| (pending, durable)));
+                self.stats.forwarded += 1;
+                if let Some(pending) = pending {
+                    self.pendings.expect(pending);
+                }
+                true
+            }
+            Sent::Queued(None) => {
+                self.stats.forwarded += 1;
+                true
+            }
+            Sent::Refused => {
+                self.refuse(pending);
+                false
+            }
+        }
+    }
+
+    fn refuse(&mut self, pending: Option<PendingId>) {
+        match pending {
+            Some(pending) => {
+                self.stats.refused += 1;
+                self.pendings.note(pending, REFUSED);
+            }
+            None => self.stats.dropped += 1,
+        }
+    }
+
+    /// A claim on a client id, or its end, for another node.
+    pub(super) fn send_claim(
+        &mut self,
+        _: Now,
+        from: WorkerId,
+        ticket: u64,
+        node: NodeId,
+        claim: &PeerFrame<'_>,
+    ) {
+        let mut frame = std::mem::take(&mut self.scratch);
+        frame.clear();
+        claim.encode(&mut frame);
+        let pending = (ticket != 0).then(|| self.pendings.open(Asker::Worker(from, ticket), None));
+        match pending {
+            Some(_) => {
+                if !self.send(node, &frame, false, pending) {
+                    // Nobody there can object.
+                    self.scratch = frame;
+                    self.close_with(pending, TAKEN);
+                    return;
+                }
+            }
+            None => self.send_unanswered(node, &frame),
+        }
+        self.scratch = frame;
+        self.close_if_over(pending);
+    }
+
+    /// Gives a frame to a link that must arrive, though nobody waits for what becomes of it.
+    fn send_unanswered(&mut self, node: NodeId, frame: &[u8]) {
+        let Some(peer) = self.nodes.get_mut(&node).filter(|peer| peer.standing != Standing::Lost) else { return };
+        if let Sent::Queued(Some(sequence)) = peer.link.send(frame, true) {
+            peer.note_sent(sequence, None);
+        }
+    }
+
+    /// Answers for something at once if nothing is awaited for it.
+    pub(super) fn close_if_over(&mut self, pending: Option<PendingId>) {
+        if let Some(pending) = pending.filter(|pending| !self.pendings.is_open(*pending)) {
+            self.answer(pending);
+        }
+    }
+
+    fn close_with(&mut self, pending: Option<PendingId>, outcome: Outcome) {
+        if let Some((asker, _)) = pending.and_then(|pending| self.pendings.close(pending)) {
+            self.answer_asker(asker, outcome);
+        }
+    }
+
+    /// Tells who waits what it came to.
+    pub(super) fn answer(&mut self, pending: PendingId) {
+        if let Some((asker, outcome)) = self.pendings.close(pending) {
+            self.answer_asker(asker, outcome);
+        }
+    }
+
+    fn answer_asker(&mut self, asker: Asker, outcome: Outcome) {
+        match asker {
+            Asker::Worker(worker, ticket) => self.done(worker, ticket, outcome),
+            Asker::Peer(node, receipt) => self.answer_peer(node, receipt, outcome),
+        }
+    }
+}

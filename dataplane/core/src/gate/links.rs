@@ -1,0 +1,255 @@
+//! Links come up and go down, and carry what the gate says.
+
+use std::time::Duration;
+
+use sluice_cluster::{
+    Label, NodeId,
+    interest::{Incarnation, InterestFrame},
+};
+
+use super::{
+    Gate, GateOutput, Peer, SentFrame, Standing, interest_frame,
+    pending::{PendingId, REFUSED, TAKEN},
+};
+use crate::{
+    Now,
+    link::{Event, Identity, Lane, Link, LinkError, Outcome, Sequence, Versions},
+    peers::Frame,
+};
+
+/// Interest that waits for a link while more of it is not made, in bytes.
+const INTEREST_AHEAD_BYTES: usize = 256 * 1024;
+
+impl Gate {
+    /// There is a connection to a node, which has proved that it is this node. An older one of it is void.
+    pub fn connected(&mut self, now: Now, node: NodeId, connection: u64) {
+        if let Some(peer) = self.nodes.get_mut(&node) {
+            peer.link.connected(at(now), connection);
+            self.note_standing(now, node);
+            self.settle(now);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn disconnected(&mut self, now: Now, node: NodeId, connection: u64) {
+        if let Some(peer) = self.nodes.get_mut(&node) {
+            peer.link.disconnected(connection);
+            self.note_standing(now, node);
+            self.settle(now);
+        }
+    }
+
+    /// Takes bytes of a lane: as many whole frames as there are. Bytes not consumed are offered again in front of what
+    /// comes next.
+    ///
+    /// # Errors
+    /// What was said cannot be: the connection has to be closed.
+    pub fn receive(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        connection: u64,
+        lane: Lane,
+        bytes: &[u8],
+    ) -> Result<usize, LinkError> {
+        let Some(peer) = self.nodes.get_mut(&node) else { return Err(LinkError::Replaced) };
+        let mut events = Vec::new();
+        let consumed = peer.link.receive(connection, lane, bytes, &mut |event| events.push(event));
+        for event in events {
+            self.on_event(now, node, event);
+        }
+        self.settle(now);
+        consumed
+    }
+
+    /// Appends what a lane has to send, up to about `max` bytes. `false`: nothing.
+    pub fn transmit(&mut self, now: Now, node: NodeId, lane: Lane, out: &mut Vec<u8>, max: usize) -> bool {
+        let Some(peer) = self.nodes.get_mut(&node) else { return false };
+        let any = peer.link.transmit(lane, out, max);
+        if any && lane == Lane::Control {
+            // There may be room for more interest.
+            self.pump_interest(at(now));
+        }
+        any
+    }
+
+    /// Whether a link that is up is so full that the driver should take nothing more from the workers for now.
+    #[must_use]
+    pub fn wants_pause(&self) -> bool {
+        self.nodes.values().any(|peer| peer.standing == Standing::Up && peer.link.wants_pause())
+    }
+
+    /// Whether there is a link to a node.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|peer| peer.standing == Standing::Up)
+    }
+
+    fn on_event(&mut self, now: Now, node: NodeId, event: Event<'_>) {
+        match event {
+            Event::Up { incarnation, new_life, .. } => self.on_up(now, node, incarnation, new_life),
+            Event::Received { receipt, again, frame } => self.on_peer_frame(now, node, receipt, again, frame),
+            Event::Control(bytes) => self.on_interest_frame(now, node, bytes),
+            Event::Bulk(bytes) => self.on_bulk(now, node, bytes),
+            Event::Answered { first, count, outcome } => self.on_answered(now, node, first, count, outcome),
+        }
+    }
+
+    fn on_up(&mut self, now: Now, node: NodeId, incarnation: Incarnation, new_life: bool) {
+        let Some(peer) = self.nodes.get_mut(&node) else { return };
+        peer.standing = Standing::Up;
+        peer.life = incarnation;
+        if new_life {
+            self.queries.forget(node);
+            self.tell_all(&Frame::Forget { node });
+        }
+        self.remote.table.linked(node, at(now));
+        self.outputs.push_back(GateOutput::Reach { node, up: true });
+        self.tell_homes();
+        self.tell_all(&Frame::RenewClaims { node });
+    }
+
+    /// Looks whether a link is down that was up.
+    fn note_standing(&mut self, now: Now, node: NodeId) {
+        let Some(peer) = self.nodes.get_mut(&node) else { return };
+        if peer.standing == Standing::Up && !peer.link.is_up() {
+            peer.standing = Standing::Down { since_ms: now.mono_ms };
+            self.source.forget(node);
+            self.outputs.push_back(GateOutput::Reach { node, up: false });
+            self.skip_unreachable(node);
+            self.tell_homes();
+        }
+    }
+
+    fn on_interest_frame(&mut self, now: Now, node: NodeId, bytes: &[u8]) {
+        // A frame that a later version made and this one cannot read is asked for again, and stands in the base in the end.
+        let Some(frame) = interest_frame::decode(bytes) else { return };
+        match frame {
+            InterestFrame::Ask { .. } | InterestFrame::Ack { .. } => self.source.handle(node, &frame, at(now)),
+            InterestFrame::Announce { .. } | InterestFrame::Snapshot { .. } => {
+                self.remote.table.handle(node, &frame, at(now));
+            }
+        }
+    }
+
+    fn on_answered(&mut self, now: Now, node: NodeId, first: Sequence, count: u32, outcome: Outcome) {
+        for number in first.0..first.0 + u64::from(count) {
+            let pending = self.nodes.get_mut(&node).and_then(|peer| peer.take_sent(Sequence(number)));
+            if let Some(pending) = pending {
+                self.on_outcome(now, node, pending, outcome);
+            }
+        }
+    }
+
+    /// Moves interest to the links as far as they have room for it.
+    pub(super) fn pump_interest(&mut self, now: Duration) {
+        for (&node, peer) in &mut self.nodes {
+            if peer.standing != Standing::Up {
+                continue;
+            }
+            while peer.link.load().control_bytes < INTEREST_AHEAD_BYTES {
+                let of_table = self.remote.poll_transmit(node, now);
+                let Some(frame) = of_table.or_else(|| self.source.poll_transmit(node, now)) else { break };
+                send_interest(peer, &frame);
+            }
+        }
+    }
+
+    /// Sends the acknowledgements that have become true.
+    pub(super) fn send_held_acknowledgements(&mut self, _: Now) {
+        while let Some((node, frame)) = self.remote.poll_held() {
+            if let Some(peer) = self.nodes.get_mut(&node).filter(|peer| peer.standing == Standing::Up) {
+                send_interest(peer, &frame);
+            }
+        }
+    }
+
+    /// Deadlines of links, and of nodes that do not come back.
+    pub(super) fn tick_links(&mut self, now: Now) {
+        for (&node, peer) in &mut self.nodes {
+            if let Err(error) = peer.link.tick(at(now)) {
+                self.outputs.push_back(GateOutput::Close { node, error });
+            }
+        }
+        let lost_after_ms = self.settings.lost_after_ms;
+        let is_lost = |peer: &Peer| {
+            matches!(peer.standing, Standing::Down { since_ms } if since_ms + lost_after_ms <= now.mono_ms)
+        };
+        let lost: Vec<NodeId> = self.nodes.iter().filter(|(_, peer)| is_lost(peer)).map(|(node, _)| *node).collect();
+        for node in lost {
+            self.give_up(now, node);
+            self.outputs.push_back(GateOutput::Lost { node });
+        }
+    }
+
+    /// Nothing waits for a node any more: its transient sessions are taken to be gone, and what would have been stored
+    /// there is refused.
+    pub(super) fn give_up(&mut self, now: Now, node: NodeId) {
+        let me = self.identity(node);
+        let link_limits = self.settings.link_limits;
+        let Some(peer) = self.nodes.get_mut(&node) else { return };
+        peer.standing = Standing::Lost;
+        // A link that begins anew, so that nothing of this one comes back.
+        peer.generation += 1;
+        peer.link = Link::new(me, node, link_limits);
+        let sent = std::mem::take(&mut peer.sent);
+        for frame in sent {
+            if let SentFrame::Awaited { pending, durable } = frame {
+                self.on_outcome(now, node, pending, if durable { REFUSED } else { TAKEN });
+            }
+        }
+        self.skip_unreachable(node);
+    }
+
+    /// This node, as it introduces itself on the next link to another one.
+    pub(super) fn identity(&self, to: NodeId) -> Identity {
+        let settings = &self.settings;
+        Identity {
+            cluster: settings.cluster,
+            node: settings.node,
+            incarnation: settings.incarnation,
+            generation: self.nodes.get(&to).map_or(0, |peer| peer.generation) + 1,
+            versions: Versions::THIS,
+            region: Label::parse(&settings.region).ok(),
+        }
+    }
+}
+
+impl Peer {
+    /// A numbered frame was given to the link, and somebody may wait for what becomes of it.
+    pub(super) fn note_sent(&mut self, sequence: Sequence, awaited: Option<(PendingId, bool)>) {
+        if self.sent.is_empty() {
+            self.sent_from = sequence;
+        }
+        debug_assert_eq!(self.sent_from.0 + self.sent.len() as u64, sequence.0, "numbers leave no gap");
+        self.sent.push_back(match awaited {
+            Some((pending, durable)) => SentFrame::Awaited { pending, durable },
+            None => SentFrame::Unawaited,
+        });
+    }
+
+    /// What waits for the outcome of a frame. Once.
+    fn take_sent(&mut self, sequence: Sequence) -> Option<PendingId> {
+        let at = usize::try_from(sequence.0.checked_sub(self.sent_from.0)?).ok()?;
+        let taken = std::mem::replace(self.sent.get_mut(at)?, SentFrame::Answered);
+        while self.sent.front().is_some_and(|frame| matches!(frame, SentFrame::Answered)) {
+            self.sent.pop_front();
+            self.sent_from.0 += 1;
+        }
+        match taken {
+            SentFrame::Awaited { pending, .. } => Some(pending),
+            SentFrame::Unawaited | SentFrame::Answered => None,
+        }
+    }
+}
+
+fn send_interest(peer: &mut Peer, frame: &InterestFrame) {
+    let mut bytes = Vec::new();
+    interest_frame::encode(frame, &mut bytes);
+    // A frame that finds no room is said again when it is not answered.
+    peer.link.send_control(&bytes);
+}
+
+fn at(now: Now) -> Duration {
+    Duration::from_millis(now.mono_ms)
+}

@@ -1,0 +1,201 @@
+//! Retained messages of other nodes, page by page.
+//!
+//! A worker asks the gate as it would ask another worker. The gate asks one worker of one node after the other; where it
+//! is stands in the place that a page ends at, so that it remembers nothing between two pages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_cluster::{NodeId, WorkerId};
+use sluice_topic::TopicFilter;
+
+use super::{
+    Gate,
+    frame::{BulkFrame, run_from_wire, run_to_wire},
+    is_of_node,
+};
+use crate::{Homes, Now, homes::Home, link::Sent, peers::Frame};
+
+/// Pages that are awaited, on both sides.
+#[derive(Debug, Default)]
+pub(super) struct Queries {
+    last: u64,
+    /// Pages that this node has asked for.
+    asked: BTreeMap<u64, Asked>,
+    /// Pages that others have asked for.
+    answering: BTreeMap<u64, (NodeId, u64)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Asked {
+    worker: WorkerId,
+    query: u64,
+    filter: Box<str>,
+    place: Place,
+}
+
+/// The worker of a node whose registers are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    node: NodeId,
+    worker: u16,
+}
+
+impl Queries {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// A node has forgotten what it has asked, or is gone.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.answering.retain(|_, (asker, _)| *asker != node);
+    }
+}
+
+impl Gate {
+    /// A worker asks for a page.
+    pub(super) fn on_query(&mut self, _: Now, worker: WorkerId, query: u64, filter: &str, after: &str) {
+        let nodes = self.nodes_with(filter);
+        let (place, after) = match Place::parse(after) {
+            Some((place, after)) => (Some(place), after),
+            None => (first_of(&nodes, None), ""),
+        };
+        let Some(place) = place.filter(|place| nodes.contains(&place.node)) else {
+            let next = place.and_then(|place| first_of(&nodes, Some(place.node)));
+            self.page(worker, query, next, "", &[]);
+            return;
+        };
+        self.ask(Asked { worker, query, filter: filter.into(), place }, after);
+    }
+
+    /// The nodes within reach that may have registers a filter matches.
+    fn nodes_with(&self, filter: &str) -> BTreeSet<NodeId> {
+        let exact = TopicFilter::parse(filter, &self.settings.topic_limits).is_ok_and(|filter| filter.is_exact());
+        if is_of_node(filter) {
+            return BTreeSet::new();
+        }
+        if !exact {
+            return self.up().collect();
+        }
+        let homes = Homes::new(self.settings.node, self.placement.clone(), self.up().collect());
+        match homes.of_topic(filter) {
+            Home::Away(node) => BTreeSet::from([node]),
+            Home::Here | Home::Unreachable(_) => BTreeSet::new(),
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, after: &str) {
+        let number = self.queries.next();
+        let Place { node, worker } = asked.place;
+        let mut bytes = Vec::new();
+        BulkFrame::Query { query: number, worker, filter: &asked.filter, after }.encode(&mut bytes);
+        let sent = self.nodes.get_mut(&node).map(|peer| peer.link.send_bulk(&bytes));
+        if matches!(sent, Some(Sent::Queued(_))) {
+            self.queries.asked.insert(number, asked);
+        } else {
+            self.skip(asked);
+        }
+    }
+
+    /// Goes on at the next node with what a node does not answer any more.
+    fn skip(&mut self, asked: Asked) {
+        let nodes = self.nodes_with(&asked.filter);
+        let next = first_of(&nodes, Some(asked.place.node));
+        self.page(asked.worker, asked.query, next, "", &[]);
+    }
+
+    /// A node is out of reach: what it was asked is not answered.
+    pub(super) fn skip_unreachable(&mut self, node: NodeId) {
+        let of_node = |asked: &Asked| asked.place.node == node;
+        let numbers: Vec<u64> =
+            self.queries.asked.iter().filter(|(_, asked)| of_node(asked)).map(|(number, _)| *number).collect();
+        for number in numbers {
+            if let Some(asked) = self.queries.asked.remove(&number) {
+                self.skip(asked);
+            }
+        }
+    }
+
+    /// A frame of the lane for bulk.
+    pub(super) fn on_bulk(&mut self, now: Now, node: NodeId, bytes: &[u8]) {
+        match BulkFrame::decode(bytes) {
+            Some(BulkFrame::Query { query, worker, filter, after }) => {
+                self.on_remote_query(now, node, query, worker, filter, after);
+            }
+            Some(BulkFrame::Page { query, workers, after, messages }) => {
+                self.on_remote_page(now, node, query, workers, after, messages);
+            }
+            None => {}
+        }
+    }
+
+    fn on_remote_query(&mut self, now: Now, node: NodeId, query: u64, worker: u16, filter: &str, after: &str) {
+        if worker >= self.settings.workers || is_of_node(filter) {
+            self.send_page(now, node, query, "", &[]);
+            return;
+        }
+        let number = self.queries.next();
+        self.queries.answering.insert(number, (node, query));
+        self.tell(WorkerId(worker), &Frame::Query { query: number, filter, after });
+    }
+
+    /// A worker of this node answers what another node has asked.
+    pub(super) fn on_local_page(&mut self, now: Now, query: u64, after: &str, messages: &[u8]) {
+        if let Some((node, query)) = self.queries.answering.remove(&query) {
+            self.send_page(now, node, query, after, messages);
+        }
+    }
+
+    fn send_page(&mut self, now: Now, node: NodeId, query: u64, after: &str, messages: &[u8]) {
+        let messages = &run_to_wire(messages, now.wall_ms);
+        let mut bytes = Vec::new();
+        BulkFrame::Page { query, workers: self.settings.workers, after, messages }.encode(&mut bytes);
+        if let Some(peer) = self.nodes.get_mut(&node)
+            && peer.link.send_bulk(&bytes) == Sent::Refused
+        {
+            // Whoever asks has a bounded number of questions open, so that this is a page longer than a frame may be.
+            bytes.clear();
+            BulkFrame::Page { query, workers: self.settings.workers, after, messages: &[] }.encode(&mut bytes);
+            peer.link.send_bulk(&bytes);
+        }
+    }
+
+    fn on_remote_page(&mut self, now: Now, node: NodeId, query: u64, workers: u16, after: &str, messages: &[u8]) {
+        let Some(asked) = self.queries.asked.get(&query).filter(|asked| asked.place.node == node) else { return };
+        let Asked { worker, query: of_worker, filter, place } = asked.clone();
+        self.queries.asked.remove(&query);
+        let next = if !after.is_empty() {
+            Some(place)
+        } else if place.worker + 1 < workers {
+            Some(Place { worker: place.worker + 1, ..place })
+        } else {
+            first_of(&self.nodes_with(&filter), Some(node))
+        };
+        self.page(worker, of_worker, next, after, &run_from_wire(messages, now.wall_ms));
+    }
+
+    /// Gives a worker a page, and with it the place where the next one begins.
+    fn page(&mut self, worker: WorkerId, query: u64, next: Option<Place>, after: &str, messages: &[u8]) {
+        let after = next.map(|place| place.format(after)).unwrap_or_default();
+        self.tell(worker, &Frame::Page { query, after: &after, messages });
+    }
+}
+
+impl Place {
+    fn format(self, after: &str) -> String {
+        format!("{}:{}:{after}", self.node, self.worker)
+    }
+
+    fn parse(text: &str) -> Option<(Self, &str)> {
+        let (node, rest) = text.split_once(':')?;
+        let (worker, after) = rest.split_once(':')?;
+        let node = NodeId(u64::from_str_radix(node, 16).ok()?);
+        Some((Self { node, worker: worker.parse().ok()? }, after))
+    }
+}
+
+/// The first worker of the first node behind one, or of all.
+fn first_of(nodes: &BTreeSet<NodeId>, behind: Option<NodeId>) -> Option<Place> {
+    let node = nodes.iter().find(|&&node| behind.is_none_or(|behind| node > behind))?;
+    Some(Place { node: *node, worker: 0 })
+}

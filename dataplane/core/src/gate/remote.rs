@@ -1,0 +1,183 @@
+//! What the other nodes want: the routing table, and what the workers are told of it.
+//!
+//! A worker knows of peers only whether some of them want a filter; which ones is looked up here, once a topic. A peer's
+//! word counts as in effect, and is acknowledged, when every worker has been told (I24): the workers are asked for an
+//! answer behind all that they were told, a *round*, and acknowledgements wait for it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use sluice_cluster::{
+    NodeId,
+    interest::InterestFrame,
+    routing::{GroupTarget, Matched, RoutingTable, Target},
+};
+use sluice_topic::ParsedFilter;
+
+use crate::{
+    peers::Frame,
+    subscriptions::{Interest as WorkerInterest, MemberCount},
+};
+
+/// The routing table and what has been said of it.
+pub(super) struct Remote {
+    /// The table.
+    pub(super) table: RoutingTable,
+    cache: HashMap<Box<str>, Arc<Destinations>, FixedState>,
+    matched: Matched,
+    told: BTreeMap<Arc<ParsedFilter>, Told>,
+    told_everything: bool,
+    round: u64,
+    /// The last round that each worker has answered.
+    answered: Vec<u64>,
+    /// Acknowledgements, and the round each of them waits for.
+    held: VecDeque<(u64, NodeId, InterestFrame)>,
+}
+
+/// Where a topic goes.
+#[derive(Debug, Default)]
+pub(super) struct Destinations {
+    /// Nodes and regions with plain subscriptions, and whether one of them stores.
+    pub(super) targets: Vec<(Target, bool)>,
+    /// Shared groups.
+    pub(super) groups: Vec<GroupTarget>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Told {
+    wanted: bool,
+    members: MemberCount,
+}
+
+/// Topics whose destinations are remembered.
+const CACHED_MAX: usize = 16 * 1024;
+
+/// Answers to a round have tickets from here on; others are smaller.
+const ROUND_TICKETS: u64 = 1 << 48;
+
+impl Remote {
+    pub(super) fn new(table: RoutingTable, workers: u16, seed: u64) -> Self {
+        Self {
+            table,
+            cache: HashMap::with_hasher(FixedState::with_seed(seed)),
+            matched: Matched::default(),
+            told: BTreeMap::new(),
+            told_everything: false,
+            round: 0,
+            answered: vec![0; usize::from(workers)],
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Who wants a topic.
+    pub(super) fn destinations(&mut self, topic: &str) -> Arc<Destinations> {
+        if let Some(known) = self.cache.get(topic) {
+            return Arc::clone(known);
+        }
+        if self.cache.len() >= CACHED_MAX {
+            self.cache.clear();
+        }
+        self.table.find(topic, &mut self.matched);
+        let found = Arc::new(Destinations {
+            targets: self.matched.targets().to_vec(),
+            groups: self.matched.groups().to_vec(),
+        });
+        self.cache.insert(topic.into(), Arc::clone(&found));
+        found
+    }
+
+    /// Tells the workers what has changed in the table. Call after every change of it.
+    pub(super) fn tell_workers(&mut self, mut tell: impl FnMut(&Frame<'_>)) {
+        let touched = self.table.take_touched();
+        let everything = self.table.unknown().next().is_some();
+        self.cache.clear();
+        let mut any = false;
+        if everything && !self.told_everything {
+            tell(&Frame::Everything { wanted: true });
+            any = true;
+        }
+        for filter in touched {
+            any |= self.tell_filter(&filter, &mut tell);
+        }
+        if !everything && self.told_everything {
+            // Behind what takes its place.
+            tell(&Frame::Everything { wanted: false });
+            any = true;
+        }
+        self.told_everything = everything;
+        if any {
+            self.round += 1;
+            tell(&Frame::Hello { ticket: ROUND_TICKETS + self.round });
+        }
+    }
+
+    fn tell_filter(&mut self, filter: &Arc<ParsedFilter>, tell: &mut impl FnMut(&Frame<'_>)) -> bool {
+        let mut now = Told::default();
+        for (_, interest) in self.table.words_on(filter) {
+            now.wanted = true;
+            now.members.connected = now.members.connected.saturating_add(interest.members);
+            now.members.waiting = now.members.waiting.saturating_add(u32::from(interest.durable));
+        }
+        if self.told.get(filter).copied().unwrap_or_default() == now {
+            return false;
+        }
+        match &filter.group {
+            // Whether a peer stores it or only takes it over: it answers in either case.
+            None => tell(&Frame::Interest {
+                ticket: 0,
+                interest: WorkerInterest { wanted: now.wanted, durable: now.wanted },
+                filter: filter.filter.as_str(),
+            }),
+            Some(group) => tell(&Frame::Members { ticket: 0, count: now.members, group, filter: filter.filter.as_str() }),
+        }
+        if now.wanted {
+            self.told.insert(Arc::clone(filter), now);
+        } else {
+            self.told.remove(filter);
+        }
+        true
+    }
+
+    /// Nobody took a message for a group though peers had said that members are there: the workers take it that none are,
+    /// until a peer says something new of the group.
+    pub(super) fn deny_members(&mut self, filter: &ParsedFilter, mut tell: impl FnMut(&Frame<'_>)) {
+        let Some(told) = self.told.get_mut(filter) else { return };
+        told.members = MemberCount::default();
+        let group = filter.group.as_deref().unwrap_or_default();
+        tell(&Frame::Members { ticket: 0, count: told.members, group, filter: filter.filter.as_str() });
+    }
+
+    /// Takes a worker's answer to a round. `false`: the ticket is of something else.
+    pub(super) fn on_answer(&mut self, worker: usize, ticket: u64) -> bool {
+        let Some(round) = ticket.checked_sub(ROUND_TICKETS) else { return false };
+        self.answered[worker] = self.answered[worker].max(round);
+        true
+    }
+
+    /// Moves what the table has to say to a peer out of it. Questions leave at once, acknowledgements when they are true.
+    pub(super) fn poll_transmit(&mut self, peer: NodeId, now: Duration) -> Option<InterestFrame> {
+        loop {
+            let frame = self.table.poll_transmit(peer, now)?;
+            let waits = matches!(frame, InterestFrame::Ack { .. }) && self.known_round() < self.round;
+            if !waits {
+                return Some(frame);
+            }
+            self.held.push_back((self.round, peer, frame));
+        }
+    }
+
+    /// The next acknowledgement that has become true.
+    pub(super) fn poll_held(&mut self) -> Option<(NodeId, InterestFrame)> {
+        let known = self.known_round();
+        self.held.pop_front_if(|(round, ..)| *round <= known).map(|(_, peer, frame)| (peer, frame))
+    }
+
+    fn known_round(&self) -> u64 {
+        self.answered.iter().min().copied().unwrap_or(0)
+    }
+}

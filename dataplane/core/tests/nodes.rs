@@ -1,0 +1,280 @@
+//! Several nodes: what clients of different nodes see of each other.
+
+#![allow(clippy::expect_used, reason = "these are tests")]
+
+mod broker;
+mod cluster;
+
+use cluster::{Cluster, payload_set, payloads};
+use sluice_mqtt::{Ack, QoS, ReasonCode, encode};
+
+#[test]
+fn a_message_reaches_subscribers_of_other_nodes_at_every_qos() {
+    for workers in [1, 3] {
+        let mut cluster = Cluster::new(3, workers);
+        let (publisher, _) = cluster.connect(0, "publisher", true);
+        let (near, _) = cluster.connect(0, "near", true);
+        let (far, _) = cluster.connect(1, "far", true);
+        let (other, _) = cluster.connect(2, "other", true);
+        cluster.subscribe(near, "a/+", QoS::ExactlyOnce);
+        cluster.subscribe(far, "a/#", QoS::ExactlyOnce);
+        cluster.subscribe(other, "b", QoS::ExactlyOnce);
+        cluster.publish(publisher, "a/1", QoS::AtMostOnce, 0, "zero");
+        cluster.publish(publisher, "a/1", QoS::AtLeastOnce, 1, "one");
+        cluster.publish(publisher, "a/1", QoS::ExactlyOnce, 2, "two");
+        assert_eq!(payloads(&cluster.read(near)), ["zero", "one", "two"], "{workers} workers");
+        assert_eq!(payloads(&cluster.read(far)), ["zero", "one", "two"], "{workers} workers");
+        assert_eq!(cluster.read(other), [""; 0]);
+        assert_eq!(cluster.read(publisher), ["puback #1 success", "pubrec #2 success"]);
+    }
+}
+
+#[test]
+fn a_subscription_is_acknowledged_when_every_node_routes_to_it() {
+    let mut cluster = Cluster::new(3, 2);
+    let (subscriber, _) = cluster.connect(1, "subscriber", true);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    cluster.broker(0).hold();
+    cluster.begin_subscribe(subscriber, "t", QoS::AtMostOnce);
+    assert!(cluster.take_suback(subscriber), "frames between the workers of a node are not those of its gate");
+    cluster.broker(0).release();
+    cluster.cut(0, 1);
+    cluster.begin_subscribe(subscriber, "u", QoS::AtLeastOnce);
+    assert!(!cluster.take_suback(subscriber), "node 0 has not heard");
+    cluster.mend(0, 1);
+    assert!(cluster.take_suback(subscriber));
+    cluster.publish(publisher, "u", QoS::AtLeastOnce, 1, "m");
+    assert_eq!(payloads(&cluster.read(subscriber)), ["m"]);
+}
+
+#[test]
+fn a_subscription_does_not_wait_for_ever_for_a_node_that_does_not_answer() {
+    let mut cluster = Cluster::new(2, 1);
+    let (subscriber, _) = cluster.connect(1, "subscriber", true);
+    cluster.cut(0, 1);
+    cluster.begin_subscribe(subscriber, "u", QoS::AtLeastOnce);
+    cluster.pass_ms(4_900);
+    assert!(!cluster.take_suback(subscriber));
+    cluster.pass_ms(200);
+    assert!(cluster.take_suback(subscriber));
+    assert_eq!(cluster.gate(1).stats().barriers_missed, 1);
+}
+
+#[test]
+fn what_was_published_while_a_link_was_down_arrives_once_and_in_order() {
+    let mut cluster = Cluster::new(2, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (subscriber, _) = cluster.connect(1, "subscriber", true);
+    cluster.subscribe(subscriber, "t", QoS::AtLeastOnce);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "1");
+    cluster.cut(0, 1);
+    for packet_id in 2..6u16 {
+        cluster.publish(publisher, "t", QoS::AtLeastOnce, packet_id, &packet_id.to_string());
+    }
+    assert_eq!(cluster.read(publisher), ["puback #1 success"], "nobody has taken the others over");
+    cluster.mend(0, 1);
+    assert_eq!(payloads(&cluster.read(subscriber)), ["1", "2", "3", "4", "5"]);
+    assert_eq!(cluster.read(publisher).len(), 4);
+}
+
+#[test]
+fn a_retained_message_is_seen_by_every_later_subscription_wherever_it_is() {
+    let mut cluster = Cluster::new(3, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let topics: Vec<String> = (0..3).map(|node| cluster.topic_at_home(node, 0)).collect();
+    for (packet_id, topic) in (1..).zip(&topics) {
+        cluster.retain(publisher, topic, packet_id, &format!("on-{topic}"));
+    }
+    assert_eq!(cluster.read(publisher).len(), 3);
+    let expected = topics.iter().map(|topic| format!("on-{topic}")).collect();
+    for node in 0..3 {
+        let (all, _) = cluster.connect(node, &format!("all{node}"), true);
+        cluster.subscribe(all, "t/#", QoS::AtLeastOnce);
+        assert_eq!(payload_set(&cluster.read(all)), expected, "node {node}");
+        let (one, _) = cluster.connect(node, &format!("one{node}"), true);
+        for topic in &topics {
+            cluster.subscribe(one, topic, QoS::AtMostOnce);
+            assert_eq!(payloads(&cluster.read(one)), [format!("on-{topic}")], "node {node}");
+        }
+    }
+}
+
+#[test]
+fn each_message_of_a_group_goes_to_one_member_wherever_the_members_are() {
+    let mut cluster = Cluster::new(3, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let members: Vec<_> = (0..3)
+        .map(|node| {
+            let (member, _) = cluster.connect(node, &format!("member{node}"), true);
+            cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+            member
+        })
+        .collect();
+    for packet_id in 1..=30u16 {
+        cluster.publish(publisher, "t", QoS::AtLeastOnce, packet_id, &packet_id.to_string());
+    }
+    assert_eq!(cluster.read(publisher).iter().filter(|words| words.ends_with("success")).count(), 30);
+    let taken: Vec<Vec<String>> = members.iter().map(|&member| payloads(&cluster.read(member))).collect();
+    assert_eq!(taken.iter().map(Vec::len).sum::<usize>(), 30, "{taken:?}");
+    assert!(taken.iter().all(|payloads| payloads.len() == 10), "they take turns: {taken:?}");
+    cluster.hang_up(members[1]);
+    cluster.hang_up(members[2]);
+    for packet_id in 31..=34u16 {
+        cluster.publish(publisher, "t", QoS::AtLeastOnce, packet_id, &packet_id.to_string());
+    }
+    // What the others had not acknowledged comes first.
+    let taken = payloads(&cluster.read(members[0]));
+    assert_eq!(taken.len(), 24, "{taken:?}");
+    assert_eq!(taken[20..], ["31", "32", "33", "34"]);
+}
+
+#[test]
+fn a_group_without_members_near_the_publisher_is_served_elsewhere() {
+    let mut cluster = Cluster::new(2, 1);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (member, _) = cluster.connect(1, "member", true);
+    cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "m");
+    assert_eq!(payloads(&cluster.read(member)), ["m"]);
+    assert_eq!(cluster.read(publisher), ["puback #1 success"]);
+}
+
+#[test]
+fn a_client_id_is_one_connection_in_the_whole_cluster() {
+    let mut cluster = Cluster::new(3, 2);
+    for home in 0..3 {
+        let name = cluster.client_at_home(home, 0);
+        let (first, _) = cluster.connect(0, &name, true);
+        let (second, _) = cluster.connect(1, &name, true);
+        assert!(!cluster.is_open(first), "home {home}");
+        assert_eq!(cluster.read(first), ["disconnect session_taken_over"]);
+        let (third, _) = cluster.connect(2, &name, true);
+        assert!(!cluster.is_open(second), "home {home}");
+        let (fourth, _) = cluster.connect(2, &name, true);
+        assert!(!cluster.is_open(third) && cluster.is_open(fourth));
+        cluster.hang_up(fourth);
+        let (fifth, _) = cluster.connect(0, &name, true);
+        assert!(cluster.is_open(fifth), "home {home}");
+    }
+}
+
+#[test]
+fn a_persistent_session_is_found_from_any_node() {
+    let mut cluster = Cluster::new(3, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    for home in 0..3 {
+        let name = cluster.client_at_home(home, 1);
+        let topic = format!("to/{name}");
+        let (first, present) = cluster.connect(0, &name, false);
+        assert!(!present);
+        assert_eq!(cluster.served_at(first), home);
+        cluster.subscribe(first, &topic, QoS::AtLeastOnce);
+        cluster.hang_up(first);
+        cluster.publish(publisher, &topic, QoS::AtLeastOnce, 9, "meanwhile");
+        assert_eq!(cluster.read(publisher), ["puback #9 success"]);
+        let (second, present) = cluster.connect(2, &name, false);
+        assert!(present, "home {home}");
+        assert_eq!(payloads(&cluster.read(second)), ["meanwhile"]);
+        // A fresh start anywhere ends it.
+        let (third, _) = cluster.connect(1, &name, true);
+        assert!(!cluster.is_open(second) && cluster.is_open(third));
+        cluster.hang_up(third);
+        let (_, present) = cluster.connect(0, &name, false);
+        assert!(!present, "home {home}");
+    }
+}
+
+#[test]
+fn a_message_for_a_stored_session_is_acknowledged_when_its_home_has_stored_it() {
+    let mut cluster = Cluster::new(2, 1);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let name = cluster.client_at_home(1, 0);
+    let (subscriber, _) = cluster.connect(1, &name, false);
+    cluster.subscribe(subscriber, "t", QoS::AtLeastOnce);
+    cluster.broker(1).sync_at_once = false;
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "m");
+    assert_eq!(cluster.read(publisher), [""; 0], "it is not on disk");
+    cluster.broker(1).sync();
+    cluster.settle();
+    assert_eq!(cluster.read(publisher), ["puback #1 success"]);
+    cluster.broker(1).sync_at_once = true;
+}
+
+#[test]
+fn a_node_that_was_killed_comes_back_with_what_it_had_acknowledged() {
+    let mut cluster = Cluster::new(2, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let name = cluster.client_at_home(1, 0);
+    let (subscriber, _) = cluster.connect(1, &name, false);
+    cluster.subscribe(subscriber, "t", QoS::AtLeastOnce);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "before");
+    cluster.crash(1);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 2, "meanwhile");
+    assert_eq!(cluster.read(publisher), ["puback #1 success"], "the second is nowhere on disk");
+    cluster.mend_all(1);
+    assert_eq!(cluster.read(publisher), ["puback #2 success"]);
+    let (subscriber, present) = cluster.connect(0, &name, false);
+    assert!(present);
+    assert_eq!(payloads(&cluster.read(subscriber)), ["before", "meanwhile"]);
+}
+
+#[test]
+fn what_a_lost_node_would_have_stored_is_refused_and_what_it_would_not_is_forgotten() {
+    let mut cluster = Cluster::new(3, 1);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let name = cluster.client_at_home(1, 0);
+    let (stored, _) = cluster.connect(1, &name, false);
+    cluster.subscribe(stored, "stored", QoS::AtLeastOnce);
+    let (transient, _) = cluster.connect(1, "transient", true);
+    cluster.subscribe(transient, "transient", QoS::AtLeastOnce);
+    cluster.crash(1);
+    cluster.publish(publisher, "stored", QoS::AtLeastOnce, 1, "s");
+    cluster.publish(publisher, "transient", QoS::AtLeastOnce, 2, "t");
+    assert_eq!(cluster.read(publisher), [""; 0]);
+    cluster.pass_ms(10_100);
+    assert_eq!(cluster.read(publisher), ["puback #1 quota_exceeded", "puback #2 success"]);
+    cluster.publish(publisher, "stored", QoS::AtLeastOnce, 3, "s");
+    assert_eq!(cluster.read(publisher), ["puback #3 quota_exceeded"], "at once");
+    cluster.mend_all(1);
+    cluster.publish(publisher, "stored", QoS::AtLeastOnce, 4, "s");
+    assert_eq!(cluster.read(publisher), ["puback #4 success"]);
+}
+
+#[test]
+fn one_copy_crosses_to_another_region_however_many_nodes_there_want_it() {
+    let mut cluster = Cluster::with(&["eu", "us", "us", "us"], 2, sluice_dataplane_core::Settings::default());
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let subscribers: Vec<_> = (1..4)
+        .map(|node| {
+            let (subscriber, _) = cluster.connect(node, &format!("s{node}"), true);
+            cluster.subscribe(subscriber, "t/#", QoS::AtLeastOnce);
+            subscriber
+        })
+        .collect();
+    cluster.settle();
+    cluster.sent_bytes.clear();
+    let payload = "x".repeat(10_000);
+    for packet_id in 1..=5u16 {
+        cluster.publish(publisher, &format!("t/{packet_id}"), QoS::AtLeastOnce, packet_id, &payload);
+    }
+    for &subscriber in &subscribers {
+        assert_eq!(payloads(&cluster.read(subscriber)).len(), 5);
+    }
+    assert_eq!(cluster.read(publisher).len(), 5);
+    let crossed: usize = (1..4).map(|node| cluster.sent_bytes.get(&(0, node)).copied().unwrap_or(0)).sum();
+    assert!(crossed < 6 * payload.len(), "{crossed} bytes for five messages of {}", payload.len());
+}
+
+#[test]
+fn a_message_keeps_its_packet_exchange_across_nodes_at_qos_2() {
+    let mut cluster = Cluster::new(2, 1);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (subscriber, _) = cluster.connect(1, "subscriber", true);
+    cluster.subscribe(subscriber, "t", QoS::ExactlyOnce);
+    cluster.publish(publisher, "t", QoS::ExactlyOnce, 5, "m");
+    // Sent again before PUBREL: the same exchange.
+    cluster.publish(publisher, "t", QoS::ExactlyOnce, 5, "m");
+    cluster.packet(publisher, |out, v| encode::pubrel(out, v, &Ack::new(5, ReasonCode::Success)));
+    assert_eq!(payloads(&cluster.read(subscriber)), ["m"]);
+    assert_eq!(cluster.read(publisher), ["pubrec #5 success", "pubrec #5 success", "pubcomp #5 success"]);
+}
