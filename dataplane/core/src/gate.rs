@@ -32,8 +32,8 @@ use std::{
 
 use sluice_cluster::{
     ClusterId, NodeId, Placement, Sharding, WorkerId,
-    interest::{Incarnation, InterestLimits, InterestSource},
-    routing::{Reach, Region, RoutingTable},
+    interest::{Incarnation, Interest, InterestLimits, InterestSource, Position},
+    routing::{BaseTable, InstallError, Reach, Region, RoutingTable},
 };
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
@@ -43,6 +43,7 @@ use crate::{
     homes::Homes,
     link::{Link, LinkError, LinkLimits, Outcome, Sequence},
     peers::Frame,
+    routes::Routes,
 };
 
 /// What a gate is made of.
@@ -159,6 +160,8 @@ pub enum GateOutput {
     },
     /// Give this to every worker.
     Homes(Arc<Homes>),
+    /// Give this to every worker, before frames that come after it.
+    Routes(Arc<Routes>),
     /// A node has come within reach, or is out of it (info).
     Reach {
         /// The node.
@@ -261,6 +264,19 @@ impl Gate {
         self.settle(now);
     }
 
+    /// Takes a base routing table, which control has built for this node's region.
+    ///
+    /// # Errors
+    /// It is not newer than the one held, or it lacks what more than one earlier one has. Nothing has changed then.
+    pub fn install(&mut self, now: Now, base: Arc<BaseTable>) -> Result<(), InstallError> {
+        self.remote.install(base, Duration::from_millis(now.mono_ms))?;
+        let tables = self.remote.table.bases().cloned().collect();
+        // Before what it replaces is taken back.
+        self.outputs.push_back(GateOutput::Routes(Arc::new(Routes::new(self.settings.node, tables))));
+        self.settle(now);
+        Ok(())
+    }
+
     /// Takes frames of a worker, in the order it sent them.
     ///
     /// # Panics
@@ -305,6 +321,23 @@ impl Gate {
         let at = self.outgoing.iter().position(|frames| !frames.is_empty())?;
         let frames = std::mem::take(&mut self.outgoing[at]);
         Some(GateOutput::ToWorker { worker: WorkerId(at as u16), frames })
+    }
+
+    /// What this node wants, for control.
+    pub fn interest(&self) -> impl Iterator<Item = (&Arc<ParsedFilter>, Interest)> {
+        self.source.iter()
+    }
+
+    /// How far it has counted the changes of that.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.source.position()
+    }
+
+    /// Words of other nodes that no base table has.
+    #[must_use]
+    pub fn overlay_len(&self) -> usize {
+        self.remote.table.overlay_len()
     }
 
     /// The counters so far.
@@ -393,7 +426,7 @@ impl Gate {
         from: WorkerId,
         ticket: u64,
         filter: &ParsedFilter,
-        wanted: Option<sluice_cluster::interest::Interest>,
+        wanted: Option<Interest>,
     ) {
         // What a broker says of itself stays with it.
         let is_own = is_of_node(filter.filter.as_str());

@@ -7,7 +7,7 @@ use sluice_cluster::{NodeId, ShardId, WorkerId};
 use sluice_dataplane_access::Rules;
 
 use crate::{
-    Homes, Stats,
+    Homes, Routes, Stats,
     auth::{Standing, Verdict},
 };
 
@@ -149,6 +149,8 @@ pub enum Input {
     },
     /// Where sessions and retained messages have their home, among the nodes of a cluster.
     Homes(Arc<Homes>),
+    /// What other nodes want, as base tables say.
+    Routes(Arc<Routes>),
     /// New access rules. Live sessions are checked against them within the bound of SEMANTICS.md.
     Rules(Arc<Rules>),
     /// Files of credentials have changed. Every client that is connected is held against them within the same bound.

@@ -27,6 +27,7 @@ mod quota;
 pub mod record;
 mod retained;
 mod rng;
+mod routes;
 mod sampling;
 mod session;
 pub mod settings;
@@ -44,6 +45,7 @@ pub use input::{ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Tra
 pub use outbox::Outbox;
 pub use output::{Event, Output};
 pub use record::{Key, Op, SessionUid, WriteBatch};
+pub use routes::Routes;
 pub use settings::{OUTBOUND_WINDOW_MAX, Settings};
 pub use stats::Stats;
 pub use worker::{RestoreError, Worker};

@@ -15,6 +15,8 @@ use indexmap::IndexMap;
 use sluice_cluster::WorkerId;
 use sluice_topic::{FilterIndex, TopicFilter};
 
+use crate::routes::Routes;
+
 use cache::TopicCache;
 pub(crate) use group::{Group, GroupId, Groups, Member, MemberCount, Presence};
 pub(crate) use options::SubscribeOptions;
@@ -26,6 +28,8 @@ pub(crate) struct Subscriptions {
     seed: u64,
     /// Bit per other worker that may want anything.
     everything: u64,
+    /// What other nodes want, and the bit of the gate to them.
+    routes: Option<(Arc<Routes>, u64)>,
     /// Grows with every change that can change a match.
     version: u64,
     cache: TopicCache,
@@ -120,6 +124,7 @@ impl Subscriptions {
             groups: Groups::with_seed(seed),
             seed,
             everything: 0,
+            routes: None,
             version: 1,
             cache: TopicCache::new(seed),
         }
@@ -184,6 +189,12 @@ impl Subscriptions {
         many.peers = if interest.wanted { many.peers | bit } else { many.peers & !bit };
         many.durable_peers = if interest.durable { many.durable_peers | bit } else { many.durable_peers & !bit };
         self.drop_if_empty(filter);
+    }
+
+    /// Notes what base tables say of other nodes, to which `gate` leads.
+    pub(crate) fn set_routes(&mut self, routes: Arc<Routes>, gate: WorkerId) {
+        self.version += 1;
+        self.routes = Some((routes, 1 << gate.0));
     }
 
     /// Notes whether another worker may want anything at all.
@@ -259,6 +270,13 @@ impl Subscriptions {
                 matched.durable_peers |= many.durable_peers;
             }
         });
+        if let Some((routes, gate)) = &self.routes
+            && matched.peers & gate == 0
+            && routes.wants(topic)
+        {
+            matched.peers |= gate;
+            matched.durable_peers |= gate;
+        }
         found.sort_unstable_by_key(|s| s.session);
         matched.targets.reserve_exact(found.len());
         for one in found.chunk_by(|a, b| a.session == b.session) {

@@ -276,6 +276,7 @@ impl Worker {
             Input::FromWorker { from, frames } => self.on_peer_frames(now, from, &frames),
             Input::Authenticated { conn, verdict } => self.on_verdict(now, conn, verdict),
             Input::Homes(homes) => self.homes = homes,
+            Input::Routes(routes) => self.subscriptions.set_routes(routes, self.gate()),
             Input::Rules(rules) => self.on_rules(now, rules),
             Input::CredentialsChanged(standing) => self.on_standing(now, standing),
             Input::NodeStats(stats) => self.publish_node_stats(now, &stats),

@@ -278,3 +278,39 @@ fn a_message_keeps_its_packet_exchange_across_nodes_at_qos_2() {
     assert_eq!(payloads(&cluster.read(subscriber)), ["m"]);
     assert_eq!(cluster.read(publisher), ["pubrec #5 success", "pubrec #5 success", "pubcomp #5 success"]);
 }
+
+#[test]
+fn a_base_table_takes_the_place_of_what_peers_have_said_and_loses_nobody() {
+    let mut cluster = Cluster::with(&["eu", "eu", "us"], 2, sluice_dataplane_core::Settings::default());
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let subscribers: Vec<_> = (0..3)
+        .map(|node| {
+            let (subscriber, _) = cluster.connect(node, &format!("s{node}"), true);
+            cluster.subscribe(subscriber, "t/+", QoS::AtLeastOnce);
+            cluster.subscribe(subscriber, "$share/g/shared", QoS::AtLeastOnce);
+            subscriber
+        })
+        .collect();
+    assert_eq!(cluster.gate(0).overlay_len(), 4);
+    cluster.push_routes("eu", 1);
+    assert_eq!(cluster.gate(0).overlay_len(), 0);
+    cluster.publish(publisher, "t/1", QoS::AtLeastOnce, 1, "m");
+    for packet_id in 2..8u16 {
+        cluster.publish(publisher, "shared", QoS::AtLeastOnce, packet_id, &packet_id.to_string());
+    }
+    let read: Vec<_> = subscribers.iter().map(|&subscriber| payloads(&cluster.read(subscriber))).collect();
+    assert!(read.iter().all(|read| read[0] == "m" && read.len() == 3), "{read:?}");
+    // Newer than the base.
+    cluster.subscribe(subscribers[1], "new", QoS::AtLeastOnce);
+    cluster.publish(publisher, "new", QoS::AtLeastOnce, 8, "new");
+    assert_eq!(payloads(&cluster.read(subscribers[1])), ["new"]);
+    // What is gone is gone with the next base.
+    subscribers.iter().for_each(|&subscriber| cluster.hang_up(subscriber));
+    cluster.push_routes("eu", 2);
+    let before = cluster.gate(0).stats().forwarded;
+    cluster.publish(publisher, "t/1", QoS::AtLeastOnce, 9, "m");
+    cluster.publish(publisher, "shared", QoS::AtLeastOnce, 10, "m");
+    assert_eq!(cluster.gate(0).stats().forwarded, before);
+    let words = cluster.read(publisher);
+    assert_eq!(words[words.len() - 2..], ["puback #9 no_matching_subscribers", "puback #10 no_matching_subscribers"]);
+}

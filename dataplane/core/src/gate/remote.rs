@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use sluice_cluster::{
     NodeId,
     interest::InterestFrame,
-    routing::{GroupTarget, Matched, RoutingTable, Target},
+    routing::{BaseTable, GroupTarget, InstallError, Matched, RoutingTable, Target},
 };
 use sluice_topic::ParsedFilter;
 
@@ -32,6 +32,8 @@ pub(super) struct Remote {
     matched: Matched,
     told: BTreeMap<Arc<ParsedFilter>, Told>,
     told_everything: bool,
+    /// Groups of base tables that came or went.
+    regrouped: Vec<Arc<ParsedFilter>>,
     round: u64,
     /// The last round that each worker has answered.
     answered: Vec<u64>,
@@ -68,6 +70,7 @@ impl Remote {
             matched: Matched::default(),
             told: BTreeMap::new(),
             told_everything: false,
+            regrouped: Vec::new(),
             round: 0,
             answered: vec![0; usize::from(workers)],
             held: VecDeque::new(),
@@ -93,7 +96,8 @@ impl Remote {
 
     /// Tells the workers what has changed in the table. Call after every change of it.
     pub(super) fn tell_workers(&mut self, mut tell: impl FnMut(&Frame<'_>)) {
-        let touched = self.table.take_touched();
+        let mut touched = self.table.take_touched();
+        touched.append(&mut self.regrouped);
         let everything = self.table.unknown().next().is_some();
         self.cache.clear();
         let mut any = false;
@@ -117,12 +121,7 @@ impl Remote {
     }
 
     fn tell_filter(&mut self, filter: &Arc<ParsedFilter>, tell: &mut impl FnMut(&Frame<'_>)) -> bool {
-        let mut now = Told::default();
-        for (_, interest) in self.table.words_on(filter) {
-            now.wanted = true;
-            now.members.connected = now.members.connected.saturating_add(interest.members);
-            now.members.waiting = now.members.waiting.saturating_add(u32::from(interest.durable));
-        }
+        let now = self.now_of(filter);
         if self.told.get(filter).copied().unwrap_or_default() == now {
             return false;
         }
@@ -141,6 +140,30 @@ impl Remote {
             self.told.remove(filter);
         }
         true
+    }
+
+    /// What workers should have been told of a filter. Plain subscriptions that a base table has they see there.
+    fn now_of(&mut self, filter: &ParsedFilter) -> Told {
+        if filter.group.is_none() {
+            let wanted = self.table.words_on(filter).next().is_some();
+            return Told { wanted, members: MemberCount::default() };
+        }
+        self.table.find_group(filter, &mut self.matched);
+        let mut members = MemberCount::default();
+        for group in self.matched.groups() {
+            members.connected = members.connected.saturating_add(group.interest.members);
+            members.waiting = members.waiting.saturating_add(u32::from(group.interest.durable));
+        }
+        Told { wanted: members != MemberCount::default(), members }
+    }
+
+    /// Takes a base table. What was in use before goes on being used for what this one lacks.
+    pub(super) fn install(&mut self, base: Arc<BaseTable>, now: Duration) -> Result<(), InstallError> {
+        let before: Vec<Arc<ParsedFilter>> = self.table.base_groups().cloned().collect();
+        self.table.install(base, now)?;
+        self.regrouped.extend(before);
+        self.regrouped.extend(self.table.base_groups().cloned());
+        Ok(())
     }
 
     /// Nobody took a message for a group though peers had said that members are there: the workers take it that none are,

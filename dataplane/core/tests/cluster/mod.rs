@@ -12,7 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use sluice_cluster::{ClusterId, Keyspaces, NodeId, Placement, Replicas, ShardKey, Version, interest::Incarnation};
+use sluice_cluster::{
+    ClusterId, Keyspaces, NodeId, Placement, Replicas, ShardKey, Version, interest::Incarnation, routing::RouteBuilder,
+};
 use sluice_dataplane_core::{
     Fellow, Gate, GateOutput, GateSettings, Input, Settings,
     link::{Lane, LinkLimits},
@@ -107,6 +109,27 @@ impl Cluster {
         let mut names = (0..).map(|n| format!("t/{n}"));
         let of = |name: &String| *self.placement.of_topic(name).1.unwrap().voters().first().unwrap();
         names.by_ref().filter(|name| of(name) == self.nodes[node].id).nth(nth).unwrap()
+    }
+
+    /// Builds a base table for a region from what its nodes and the others say they want, and gives it to its nodes.
+    pub fn push_routes(&mut self, region: &'static str, counter: u64) {
+        let rows: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let rows: Vec<_> = node.gate.interest().map(|(filter, interest)| (filter.clone(), interest)).collect();
+                (node.id, node.region, node.gate.position(), rows)
+            })
+            .collect();
+        let mut builder = RouteBuilder::new(region.into());
+        for (id, of, upto, rows) in &rows {
+            builder.add(*id, &(*of).into(), *upto, rows.iter().map(|(filter, interest)| (filter, *interest)));
+        }
+        let table = Arc::new(builder.build(Version::new(1, counter)).0);
+        for node in self.nodes.iter_mut().filter(|node| node.region == region) {
+            node.gate.install(node.broker.now, Arc::clone(&table)).unwrap();
+        }
+        self.settle();
     }
 
     /// Breaks the connection between two nodes. What is on its way is lost.
@@ -218,6 +241,7 @@ impl Cluster {
             match output {
                 GateOutput::ToWorker { worker, frames } => node.broker.give_from_gate(worker, frames),
                 GateOutput::Homes(homes) => node.broker.tell_all(&Input::Homes(homes)),
+                GateOutput::Routes(routes) => node.broker.tell_all(&Input::Routes(routes)),
                 GateOutput::Close { error, .. } => panic!("a link has to be closed: {error}"),
                 GateOutput::Reach { .. } | GateOutput::Lost { .. } => {}
             }

@@ -75,6 +75,30 @@ impl BaseTable {
         self.text_bytes + 4 * self.len() + sets
     }
 
+    /// Whether somebody else than `me` has a plain subscription to a topic.
+    #[must_use]
+    pub fn wants(&self, topic: &str, me: NodeId) -> bool {
+        let me = Target::Node(me);
+        let mut wanted = false;
+        self.filters.for_each_match(topic, |&set| {
+            let mut places = self.sets[set as usize].iter().map(|place| &self.targets[(place >> 1) as usize]);
+            wanted = wanted || places.any(|target| *target != me);
+        });
+        wanted
+    }
+
+    /// The shared groups in it, each with its filter, in no order.
+    pub(super) fn group_filters(&self) -> impl Iterator<Item = &Arc<ParsedFilter>> {
+        self.groups.iter().flat_map(|(_, rows)| rows.iter().map(|row| &row.filter))
+    }
+
+    /// Adds what it says of one shared group.
+    pub(super) fn collect_group(&self, filter: &ParsedFilter, matched: &mut Matched) {
+        for row in self.groups.get(&filter.filter).into_iter().flatten().filter(|row| *row.filter == *filter) {
+            matched.add_group(&row.filter, &self.targets[row.target as usize], row.interest);
+        }
+    }
+
     pub(super) fn collect(&self, topic: &str, matched: &mut Matched) {
         self.filters.for_each_match(topic, |&set| {
             for &place in &*self.sets[set as usize] {

@@ -69,6 +69,24 @@ impl Overlay {
         words.filter(move |word| *word.filter == *filter).map(|word| (word.owner, word.interest))
     }
 
+    /// Adds what owners have said of one shared group.
+    pub(super) fn collect_group(
+        &self,
+        filter: &ParsedFilter,
+        target: impl Fn(NodeId) -> Option<Target>,
+        matched: &mut Matched,
+    ) {
+        for (owner, interest) in self.words_on(filter) {
+            if let Some((target, word)) = target(owner).zip(self.word(owner, filter)) {
+                matched.add_group(&word, &target, interest);
+            }
+        }
+    }
+
+    fn word(&self, owner: NodeId, filter: &ParsedFilter) -> Option<Arc<ParsedFilter>> {
+        self.owners.get(&owner)?.rows.get_key_value(filter).map(|(word, _)| word.clone())
+    }
+
     pub(super) fn collect(&self, topic: &str, target: impl Fn(NodeId) -> Option<Target>, matched: &mut Matched) {
         self.index.for_each_match(topic, |words| {
             for word in words {

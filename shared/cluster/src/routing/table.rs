@@ -156,13 +156,27 @@ impl RoutingTable {
         self.overlay.words_on(filter)
     }
 
+    /// Where a shared group has members, by bases and overlay. `matched` is overwritten.
+    pub fn find_group(&self, filter: &ParsedFilter, matched: &mut Matched) {
+        matched.clear();
+        self.bases().for_each(|base| base.collect_group(filter, matched));
+        self.overlay.collect_group(filter, |owner| self.target(owner), matched);
+        matched.finish(self.me);
+    }
+
+    /// The shared groups that the bases in use name; some may stand more than once.
+    pub fn base_groups(&self) -> impl Iterator<Item = &Arc<ParsedFilter>> {
+        self.bases().flat_map(|base| base.group_filters())
+    }
+
     /// How many words of peers no base has yet.
     #[must_use]
     pub fn overlay_len(&self) -> usize {
         self.overlay.len()
     }
 
-    fn bases(&self) -> impl Iterator<Item = &Arc<BaseTable>> {
+    /// The base tables in use: the newest, and one that has what the newest lacks.
+    pub fn bases(&self) -> impl Iterator<Item = &Arc<BaseTable>> {
         self.newest.iter().chain(&self.carried)
     }
 
