@@ -15,8 +15,8 @@
 
 mod arrive;
 mod barrier;
-mod frame;
 mod forward;
+mod frame;
 mod interest_frame;
 mod links;
 mod local;
@@ -420,14 +420,7 @@ impl Gate {
         self.announce(now, from, ticket, &filter, wanted);
     }
 
-    fn announce(
-        &mut self,
-        now: Now,
-        from: WorkerId,
-        ticket: u64,
-        filter: &ParsedFilter,
-        wanted: Option<Interest>,
-    ) {
+    fn announce(&mut self, now: Now, from: WorkerId, ticket: u64, filter: &ParsedFilter, wanted: Option<Interest>) {
         // What a broker says of itself stays with it.
         let is_own = is_of_node(filter.filter.as_str());
         let change = if is_own { Default::default() } else { self.source.set(filter, wanted) };

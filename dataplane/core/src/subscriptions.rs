@@ -259,8 +259,7 @@ impl Subscriptions {
 
     fn match_index(&self, topic: &str) -> Matched {
         let mut found: Vec<Subscriber> = Vec::new();
-        let mut matched =
-            Matched { peers: self.everything, durable_peers: self.everything, ..Matched::default() };
+        let mut matched = Matched { peers: self.everything, durable_peers: self.everything, ..Matched::default() };
         self.index.for_each_match(topic, |entry| match entry {
             Entry::One(one) => found.push(*one),
             Entry::Many(many) => {

@@ -211,8 +211,7 @@ impl Gate {
         let group = filter.group.as_deref().unwrap_or_default();
         let outgoing = &mut self.outgoing;
         self.remote.deny_members(&filter, |frame| outgoing.iter_mut().for_each(|frames| frame.encode(frames)));
-        let frame =
-            Frame::Shared { ticket, bounced: true, group, filter: filter.filter.as_str(), message: &message };
+        let frame = Frame::Shared { ticket, bounced: true, group, filter: filter.filter.as_str(), message: &message };
         frame.encode(&mut self.outgoing[worker.index()]);
     }
 

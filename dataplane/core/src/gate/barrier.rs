@@ -58,9 +58,8 @@ impl Gate {
     /// Other regions hear of it too, but nobody waits for them.
     fn awaited_peers(&self) -> impl Iterator<Item = NodeId> {
         let region = &self.settings.region;
-        let awaited = self.nodes.iter().filter(move |(_, peer)| {
-            peer.region == *region && peer.standing != Standing::Lost
-        });
+        let awaited =
+            self.nodes.iter().filter(move |(_, peer)| peer.region == *region && peer.standing != Standing::Lost);
         awaited.map(|(node, _)| *node)
     }
 }

@@ -218,14 +218,7 @@ impl Gate {
     }
 
     /// A claim on a client id, or its end, for another node.
-    pub(super) fn send_claim(
-        &mut self,
-        _: Now,
-        from: WorkerId,
-        ticket: u64,
-        node: NodeId,
-        claim: &PeerFrame<'_>,
-    ) {
+    pub(super) fn send_claim(&mut self, _: Now, from: WorkerId, ticket: u64, node: NodeId, claim: &PeerFrame<'_>) {
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
         claim.encode(&mut frame);

@@ -138,7 +138,14 @@ mod tests {
             InterestFrame::Ask { stream, have: None },
             InterestFrame::Ask { stream, have: Some(at) },
             InterestFrame::Ack { stream, have: at },
-            InterestFrame::Announce { stream, incarnation: at.incarnation, after, upto, last, changes: changes.clone() },
+            InterestFrame::Announce {
+                stream,
+                incarnation: at.incarnation,
+                after,
+                upto,
+                last,
+                changes: changes.clone(),
+            },
             InterestFrame::Snapshot { stream, at, part: 2, end: true, last, changes },
         ];
         for frame in frames {

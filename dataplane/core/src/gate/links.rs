@@ -172,9 +172,7 @@ impl Gate {
             }
         }
         let lost_after_ms = self.settings.lost_after_ms;
-        let is_lost = |peer: &Peer| {
-            matches!(peer.standing, Standing::Down { since_ms } if since_ms + lost_after_ms <= now.mono_ms)
-        };
+        let is_lost = |peer: &Peer| matches!(peer.standing, Standing::Down { since_ms } if since_ms + lost_after_ms <= now.mono_ms);
         let lost: Vec<NodeId> = self.nodes.iter().filter(|(_, peer)| is_lost(peer)).map(|(node, _)| *node).collect();
         for node in lost {
             self.give_up(now, node);

@@ -86,10 +86,8 @@ impl Remote {
             self.cache.clear();
         }
         self.table.find(topic, &mut self.matched);
-        let found = Arc::new(Destinations {
-            targets: self.matched.targets().to_vec(),
-            groups: self.matched.groups().to_vec(),
-        });
+        let found =
+            Arc::new(Destinations { targets: self.matched.targets().to_vec(), groups: self.matched.groups().to_vec() });
         self.cache.insert(topic.into(), Arc::clone(&found));
         found
     }
@@ -132,7 +130,9 @@ impl Remote {
                 interest: WorkerInterest { wanted: now.wanted, durable: now.wanted },
                 filter: filter.filter.as_str(),
             }),
-            Some(group) => tell(&Frame::Members { ticket: 0, count: now.members, group, filter: filter.filter.as_str() }),
+            Some(group) => {
+                tell(&Frame::Members { ticket: 0, count: now.members, group, filter: filter.filter.as_str() })
+            }
         }
         if now.wanted {
             self.told.insert(Arc::clone(filter), now);

@@ -152,7 +152,9 @@ impl Worker {
 
     /// A session is over: its home need not know of it, unless its client has begun another one here.
     pub(super) fn unclaim(&mut self, client: &str, serial: u64) {
-        let Some(&Mine { home, .. }) = self.claims.mine.get(client).filter(|mine| mine.serial == serial) else { return };
+        let Some(&Mine { home, .. }) = self.claims.mine.get(client).filter(|mine| mine.serial == serial) else {
+            return;
+        };
         self.claims.mine.swap_remove(client);
         self.peers.send(self.gate(), &Frame::Unclaim { node: home, serial, client });
     }

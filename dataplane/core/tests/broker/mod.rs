@@ -23,7 +23,9 @@ use sluice_dataplane_core::{
     ClosedBy, ConnId, Flush, Input, Key, Now, Op, Opened, Output, Settings, Then, Transport, Verdict, Worker,
     WriteBatch,
 };
-use sluice_mqtt::{Connect, ConnectProperties, Packet, PublishHead, QoS, ReasonCode, Version, decode_from_server, encode, split};
+use sluice_mqtt::{
+    Connect, ConnectProperties, Packet, PublishHead, QoS, ReasonCode, Version, decode_from_server, encode, split,
+};
 
 /// A client of the test node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -6,6 +6,7 @@
 
 mod access;
 mod bind;
+mod cluster;
 mod files;
 mod limits;
 mod listener;
@@ -33,12 +34,13 @@ use sluice_service::{
 pub use self::{
     access::{Access, Auth},
     bind::Bind,
+    cluster::{Cluster, Control, Etcd, Peers},
     limits::Limits,
     listener::{Certificate, ClientAuth, Listener, ListenerAuth, OpenTo, Protocol, ProxyProtocol, Tls, WebSocket},
     memory::MemoryBudget,
     mqtt::{Inbox, Mqtt, Overflow, Retained, Shared, SharedStrategy},
     network::Network,
-    storage::{Cluster, Durability, Etcd, Storage},
+    storage::{Durability, Storage},
 };
 
 /// The file of a node.
@@ -60,7 +62,7 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// Where and how safely state is stored.
     pub storage: Storage,
-    /// What the nodes of a cluster have in common.
+    /// The cluster that this node belongs to.
     pub cluster: Cluster,
     /// The HTTP port for operators: `/health`, `/ready`, `/cluster/status`, `/metrics`.
     pub admin: Admin,
@@ -203,6 +205,12 @@ impl NodeConfig {
         self.storage.path.clone().unwrap_or_else(|| self.node.data.join("store"))
     }
 
+    /// Whether it is one node of several.
+    #[must_use]
+    pub fn is_clustered(&self) -> bool {
+        self.cluster.control.is_some()
+    }
+
     /// Who can get in through a listener.
     #[must_use]
     pub fn open_to(&self, listener: &Listener) -> OpenTo {
@@ -213,8 +221,9 @@ impl NodeConfig {
     fn resolve_paths(&mut self, from: &Path) {
         let own = [Some(&mut self.node.data), self.storage.path.as_mut(), self.access.file.as_mut()];
         let own = own.into_iter().flatten();
+        let control = self.cluster.control.iter_mut().flat_map(|control| [&mut control.ca, &mut control.token]).flatten();
         let listeners = self.listeners.iter_mut().flat_map(Listener::paths_mut);
-        for path in own.chain(listeners).chain(self.auth.chain.iter_mut().flat_map(access::paths_mut)) {
+        for path in own.chain(control).chain(listeners).chain(self.auth.chain.iter_mut().flat_map(access::paths_mut)) {
             if path.is_relative() {
                 *path = from.join(&*path);
             }

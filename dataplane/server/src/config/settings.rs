@@ -13,7 +13,7 @@ impl NodeConfig {
         Settings {
             listeners: self.listeners.iter().map(|listener| self.listener_settings(listener)).collect(),
             has_authentication: !self.auth.chain.is_empty(),
-            has_gate: false,
+            has_gate: self.is_clustered(),
             shards: storage.shards,
             packet_bytes_max: size(mqtt.max_packet_size.0),
             connect_bytes_max: size(limits.connect_packet_max.0),

@@ -32,23 +32,6 @@ pub enum Durability {
     Async,
 }
 
-/// What the nodes of a cluster have in common.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cluster {
-    /// How cluster-wide state is kept.
-    pub etcd: Etcd,
-}
-
-/// How cluster-wide state is kept.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Etcd {
-    /// Retained messages with a smaller payload are held in memory by every node that may need them; of larger ones
-    /// only what they are, and they are fetched when a subscriber wants them.
-    pub hybrid_retained_size_threshold: Bytes,
-}
-
 impl Default for Storage {
     fn default() -> Self {
         Self {
@@ -57,11 +40,5 @@ impl Default for Storage {
             shards: sluice_cluster::SHARDS_DEFAULT,
             reserve: Bytes::mib(256),
         }
-    }
-}
-
-impl Default for Etcd {
-    fn default() -> Self {
-        Self { hybrid_retained_size_threshold: Bytes(1024) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use sluice_cluster::{Address, Labels, WEIGHT_MAX};
 use sluice_dataplane_auth::config::StepConfig;
 use sluice_dataplane_core::OUTBOUND_WINDOW_MAX;
 
@@ -16,6 +17,7 @@ pub(super) fn problems(config: &NodeConfig) -> Vec<Problem> {
     found.listeners(config);
     found.auth(config);
     found.mqtt(config);
+    found.cluster(config);
     found.rest(config);
     found.0
 }
@@ -230,6 +232,52 @@ impl Found {
         }
     }
 
+    fn cluster(&mut self, config: &NodeConfig) {
+        let (at, cluster) = (top("cluster"), &config.cluster);
+        self.within(at.key("weight"), cluster.weight.into(), 1..=WEIGHT_MAX.into());
+        if let Err(error) = Labels::parse(cluster.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+            self.0.push(Problem::new(at.key("labels"), error.to_string()));
+        }
+        let (peers, of_peers) = (at.key("peers"), &cluster.peers);
+        self.within(peers.key("mtu_max"), of_peers.mtu_max.into(), 1_200..=6_500);
+        self.within(peers.key("keep_alive"), of_peers.keep_alive.as_millis(), 10..=60_000);
+        self.within(peers.key("idle_timeout"), of_peers.idle_timeout.as_millis(), 100..=600_000);
+        self.within(peers.key("lost_after"), of_peers.lost_after.as_millis(), 100..=86_400_000);
+        self.within(peers.key("queue"), of_peers.queue.0, LINK_QUEUE_BYTES);
+        if of_peers.keep_alive.as_millis() * 2 > of_peers.idle_timeout.as_millis() {
+            let message = "so rarely that a link that is fine counts as down";
+            self.say(peers.key("keep_alive"), message, "make it half of idle_timeout or less");
+        }
+        let Some(control) = &cluster.control else { return };
+        let control_at = at.key("control");
+        if control.endpoints.is_empty() {
+            let hint = "add an address such as https://control1.example.com:7081, or remove cluster.control";
+            self.say(control_at.key("endpoints"), "no address of control", hint);
+        }
+        for (nth, endpoint) in control.endpoints.iter().enumerate() {
+            let address = endpoint.strip_prefix("https://");
+            if address.is_none_or(|address| address.parse::<Address>().is_err()) {
+                let message = format!("{endpoint:?} is no address of control");
+                self.say(control_at.key("endpoints").index(nth), message, "such as https://control1.example.com:7081");
+            }
+        }
+        if config.workers() > GATE_WORKERS_MAX {
+            let message = format!("{} workers; a node of a cluster has {GATE_WORKERS_MAX} at most", config.workers());
+            self.say(top("workers"), message, format!("add workers: {GATE_WORKERS_MAX}"));
+        }
+        match &of_peers.advertise {
+            Some(address) if address.parse::<Address>().is_err() => {
+                let message = format!("{address:?} is no address with a port");
+                self.say(peers.key("advertise"), message, "such as 10.0.0.7:7070");
+            }
+            None if of_peers.bind.ip().is_unspecified() => {
+                let message = "no other machine can use this address";
+                self.say(peers.key("bind"), message, "say which one with cluster.peers.advertise, or bind to one address");
+            }
+            Some(_) | None => {}
+        }
+    }
+
     fn rest(&mut self, config: &NodeConfig) {
         let (at, limits) = (top("limits"), &config.limits);
         self.within(at.key("connect_packet_max"), limits.connect_packet_max.0, 1024..=1 << 20);
@@ -246,6 +294,12 @@ impl Found {
         }
     }
 }
+
+/// What may wait for a node, in bytes: at least one message of the largest default size.
+const LINK_QUEUE_BYTES: RangeInclusive<u64> = 8 << 20..=16 << 30;
+
+/// Workers that have a gate beside them: interest is a bit for each and one for the gate.
+const GATE_WORKERS_MAX: u16 = 63;
 
 /// Bounds of a packet's size: the smallest that carries anything useful, and the largest that MQTT can express. A
 /// broker that announces more breaks clients.
