@@ -12,6 +12,7 @@
 
 mod digest;
 mod id;
+mod identity;
 pub mod interest;
 mod keyspace;
 mod label;
@@ -26,6 +27,7 @@ mod version;
 
 pub use digest::SetDigest;
 pub use id::{ClusterId, Epoch, NodeId, WorkerId};
+pub use identity::{Identity, IdentityError};
 pub use keyspace::{FILTERS_MAX, KEYSPACES_MAX, Keyspace, KeyspaceError, KeyspaceId, Keyspaces};
 pub use label::{LABEL_BYTES_MAX, LABELS_MAX, Label, LabelError, Labels, Selector};
 pub use node::{Liveness, Node, NodePhase, WEIGHT_MAX, Weight, WeightError};
