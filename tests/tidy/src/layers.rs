@@ -28,13 +28,14 @@ pub struct Member {
 
 /// What a crate may use of this workspace. A crate that is not listed may be used by nothing but tests, benches and
 /// programs.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("shared/topic", &[]),
     ("shared/mqtt", &[]),
     ("shared/cluster", &["shared/topic", "proto"]),
-    ("shared/discovery", &["shared/cluster"]),
+    ("shared/discovery", &["shared/cluster", "proto"]),
     ("shared/service", &[]),
     ("proto", &[]),
+    ("proto/service", &["proto"]),
     ("dataplane/access", &["shared/topic"]),
     ("dataplane/auth", &["dataplane/access"]),
     ("dataplane/core", &["shared/topic", "shared/mqtt", "shared/cluster", "dataplane/access"]),
@@ -80,7 +81,7 @@ const IMPURE: [&str; 12] = [
 const ONLY: [(&str, &[&str]); 6] = [
     ("rocksdb", &["dataplane/store", "controlplane/store"]),
     ("etcd-client", &["controlplane/store"]),
-    ("tonic", &["proto", "dataplane/server", "controlplane/server"]),
+    ("tonic", &["proto/service", "dataplane/server", "controlplane/server"]),
     ("quinn", &["dataplane/server"]),
     ("warp", &["dataplane/server", "controlplane/server"]),
     ("serde_yaml", &["shared/service", "dataplane/auth"]),
