@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sluice_cluster::{Epoch, Liveness, Node, NodeId, NodePhase, Placement, Policies, Replicas, ShardKey, Version};
+use sluice_cluster::{
+    Epoch, Liveness, Node, NodeId, NodePhase, NodeReport, Placement, Policies, Replicas, ShardKey, ShardStatus,
+};
 
 /// After how long a silent node counts as dead unless configured otherwise: longer than it takes to restart a machine, since
 /// bringing its shards elsewhere costs a copy of each.
@@ -56,26 +58,6 @@ pub struct KnownNode {
     pub node: Node,
     /// What it reported last; `None` before its first report.
     pub report: Option<NodeReport>,
-}
-
-/// What a node reports of itself.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct NodeReport {
-    /// The placement it works with.
-    pub applied: Version,
-    /// Its replicas.
-    pub shards: BTreeMap<ShardKey, ShardStatus>,
-}
-
-/// What a node reports of a replica.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ShardStatus {
-    /// Of the configuration that is in force.
-    pub epoch: Epoch,
-    /// Whether it has all that was committed a moment ago, so that it could vote.
-    pub is_caught_up: bool,
-    /// Whether there is nothing in the shard.
-    pub is_empty: bool,
 }
 
 /// How much may move at a time. With `moves_max` 0 what is under way goes on, and nothing new begins: a pause.

@@ -21,11 +21,10 @@ mod suggest;
 
 pub use check::{Violation, check};
 pub use diff::{NodeChange, PlacementDiff, ShardChange, diff};
-pub use input::{
-    DEAD_AFTER_MS_DEFAULT, KnownNode, MOVES_MAX_DEFAULT, MoveBudget, NodeReport, PlanInput, Presence, ShardStatus,
-};
+pub use input::{DEAD_AFTER_MS_DEFAULT, KnownNode, MOVES_MAX_DEFAULT, MoveBudget, PlanInput, Presence};
 pub use plan::{Plan, plan};
 pub use rehearse::{ROUNDS_MAX, Rehearsal, rehearse};
 pub use report::{Action, Change, PlanReport, StepReport, Wait, Why};
 pub use simulate::{Loss, Simulation, simulate};
+pub use sluice_cluster::{NodeReport, ShardStatus};
 pub use suggest::{Suggestion, SuggestionBounds, Traffic, suggest};

@@ -1,20 +1,26 @@
 //! Where a message goes: a base table from control, and an overlay of what peers have said since.
 //!
 //! * [`BaseTable`]: from all interest that control knows, compact, the same for every node of a region.
-//! * [`RouteBuilder`]: makes one.
+//! * [`RouteBuilder`]: makes one from interest, whole or in [`RoutesPart`]s; [`TableAssembler`]: from such parts.
 //! * [`RoutingTable`]: a node's view, base ∪ overlay. It may name a target too many, never one too few.
 
+mod assemble;
 mod base;
 mod build;
+mod cut;
 mod matched;
 mod overlay;
+mod parts;
 mod table;
 
 use std::sync::Arc;
 
+pub use assemble::TableAssembler;
 pub use base::BaseTable;
 pub use build::{BuildReport, RouteBuilder};
+pub use cut::RouteRows;
 pub use matched::{GroupTarget, Matched};
+pub use parts::{PARTS, PartError, PartGroup, RoutesHead, RoutesPart, TARGETS_MAX, part_of};
 pub use table::{InstallError, Reach, RoutingTable};
 
 use crate::NodeId;

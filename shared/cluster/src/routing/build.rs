@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sluice_topic::{FilterIndex, ParsedFilter, TopicFilter, covers};
 
-use super::base::{BaseTable, GroupRow};
-use super::{Region, Target};
-use crate::{NodeId, SetDigest, Version, interest::Interest, interest::Position};
+use super::cut::RouteRows;
+use super::{BaseTable, Region, RoutesHead, TableAssembler, Target};
+use crate::{NodeId, Version, interest::Interest, interest::Position};
 
 /// What has gone into a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,7 +23,7 @@ pub struct BuildReport {
     pub rows: usize,
     /// Those dropped because another covers them.
     pub covered: usize,
-    /// Distinct sets of targets.
+    /// Distinct sets of targets; counted when a table is built, and 0 before.
     pub sets: usize,
 }
 
@@ -39,10 +39,10 @@ pub struct RouteBuilder<'a> {
 
 /// Ordered by text, so that the rows of a filter stand together; then by target.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Row<'a> {
-    filter: &'a TopicFilter,
-    target: u32,
-    durable: bool,
+pub(super) struct Row<'a> {
+    pub(super) filter: &'a TopicFilter,
+    pub(super) target: u32,
+    pub(super) durable: bool,
 }
 
 impl<'a> RouteBuilder<'a> {
@@ -77,7 +77,25 @@ impl<'a> RouteBuilder<'a> {
 
     /// Builds the table.
     #[must_use]
-    pub fn build(mut self, version: Version) -> (BaseTable, BuildReport) {
+    pub fn build(self, version: Version) -> (BaseTable, BuildReport) {
+        let mut rows = self.finish();
+        let mut table = TableAssembler::new(version, std::mem::take(&mut rows.head));
+        let places: Vec<u32> = rows.targets.iter().map(|target| table.target(target)).collect();
+        for (filter, set) in rows.by_filter() {
+            let mut set: Vec<u32> = set.map(|place| places[(place >> 1) as usize] << 1 | place & 1).collect();
+            set.sort_unstable();
+            table.add_filter(filter, &set);
+        }
+        for ((filter, target), interest) in &rows.groups {
+            table.add_group(filter, places[*target as usize], *interest);
+        }
+        let report = BuildReport { sets: table.sets(), ..rows.report };
+        (table.finish(), report)
+    }
+
+    /// Decides what is in the table and leaves it in rows, to be cut into parts.
+    #[must_use]
+    pub fn finish(mut self) -> RouteRows<'a> {
         // Runs of the owners' rows are in order already, which this sort makes use of.
         self.rows.sort();
         // Of one target's words on a filter the durable one stands last, and stays.
@@ -88,24 +106,9 @@ impl<'a> RouteBuilder<'a> {
         });
         let wild = WildRows::of(&self.rows);
         let kept: Vec<Row<'_>> = self.rows.iter().filter(|row| !wild.cover(row)).copied().collect();
-        let mut report = BuildReport { rows: self.rows.len(), covered: self.rows.len() - kept.len(), sets: 0 };
-        let mut table = BaseTable {
-            version,
-            positions: self.positions,
-            targets: self.targets,
-            sets: Vec::new(),
-            filters: FilterIndex::new(),
-            groups: FilterIndex::new(),
-            digest: SetDigest::EMPTY,
-            text_bytes: 0,
-        };
-        fill_filters(&mut table, &kept);
-        fill_groups(&mut table, self.groups);
-        for (owner, upto) in &table.positions {
-            table.digest.add(&owner.0.to_le_bytes(), upto.to_string().as_bytes());
-        }
-        report.sets = table.sets.len();
-        (table, report)
+        let report = BuildReport { rows: self.rows.len(), covered: self.rows.len() - kept.len(), sets: 0 };
+        let head = RoutesHead { positions: self.positions };
+        RouteRows { head, targets: self.targets, rows: kept, groups: self.groups, report }
     }
 
     fn target(&mut self, target: Target) -> u32 {
@@ -156,37 +159,4 @@ fn is_covered(row: &Row<'_>, wide: &Row<'_>) -> bool {
     // Two spellings of one filter, such as `#` and `+/#`: one has to stay.
     let same = covers(inner, outer) && row.durable == wide.durable;
     !same || outer < inner
-}
-
-fn fill_filters(table: &mut BaseTable, rows: &[Row<'_>]) {
-    let mut known: BTreeMap<Box<[u32]>, u32> = BTreeMap::new();
-    for rows in rows.chunk_by(|a, b| a.filter == b.filter) {
-        let Some(first) = rows.first() else { continue };
-        let set: Box<[u32]> = rows.iter().map(|row| row.target << 1 | u32::from(row.durable)).collect();
-        for row in rows {
-            let target = format!("{:?} {}", table.targets[row.target as usize], row.durable);
-            table.digest.add(row.filter.as_str().as_bytes(), target.as_bytes());
-        }
-        let id = known.get(&set).copied().unwrap_or_else(|| {
-            let id = table.sets.len() as u32;
-            table.sets.push(set.clone());
-            known.insert(set, id);
-            id
-        });
-        table.text_bytes += first.filter.as_str().len();
-        table.filters.get_or_insert_with(first.filter, || id);
-    }
-}
-
-fn fill_groups(table: &mut BaseTable, groups: BTreeMap<(&Arc<ParsedFilter>, u32), Interest>) {
-    let mut by_filter: BTreeMap<&TopicFilter, Vec<GroupRow>> = BTreeMap::new();
-    for ((filter, target), interest) in groups {
-        let word = format!("{:?} {interest:?}", table.targets[target as usize]);
-        table.digest.add(filter.to_string().as_bytes(), word.as_bytes());
-        by_filter.entry(&filter.filter).or_default().push(GroupRow { filter: filter.clone(), target, interest });
-    }
-    for (filter, rows) in by_filter {
-        table.text_bytes += rows.iter().map(|row| row.filter.to_string().len()).sum::<usize>();
-        table.groups.get_or_insert_with(filter, || rows.into());
-    }
 }

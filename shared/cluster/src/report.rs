@@ -1,0 +1,92 @@
+//! What a node reports to control beside what it holds: itself, its interest, its load, its replicas, and whom it hears.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sluice_topic::TopicFilter;
+
+use crate::{Epoch, Label, NodeId, Registration, ShardKey, Version, interest::InterestFrame};
+
+/// Most shards of one report.
+pub const REPORTED_SHARDS_MAX: usize = 1 << 16;
+
+/// Most rows of deliveries of one report: the heaviest are in it.
+pub const REPORTED_DELIVERIES_MAX: usize = 4096;
+
+/// One report. Each kind replaces what the node's last report of the kind said, but for interest, which numbers itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// Who it is and how to reach it: the first report of a stream.
+    Registration(Registration),
+    /// What its clients want, in answer to control's questions.
+    Interest(InterestFrame),
+    /// What it carries.
+    Load(Load),
+    /// What it knows of its replicas.
+    Replicas(NodeReport),
+    /// Whom it hears.
+    Peers(Vec<PeerStatus>),
+}
+
+/// What a node carried since its report before.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Load {
+    /// How long ago that was; milliseconds on the wire.
+    pub period: Duration,
+    /// Connections that are open.
+    pub connections: u64,
+    /// By shard, of those it serves; at most [`REPORTED_SHARDS_MAX`].
+    pub shards: BTreeMap<ShardKey, ShardLoad>,
+    /// Where messages went, by topic prefix and region; at most [`REPORTED_DELIVERIES_MAX`].
+    pub deliveries: Vec<Deliveries>,
+}
+
+/// What a shard had to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ShardLoad {
+    /// Messages it has stored.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Deliveries of messages whose topics a filter matches, to subscribers in a region.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deliveries {
+    /// The topics.
+    pub prefix: TopicFilter,
+    /// The subscribers' region; `None` is that of the nodes without one.
+    pub region: Option<Label>,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a node reports of its replicas.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeReport {
+    /// The placement it works with.
+    pub applied: Version,
+    /// Its replicas.
+    pub shards: BTreeMap<ShardKey, ShardStatus>,
+}
+
+/// What a node reports of a replica.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ShardStatus {
+    /// Of the configuration that is in force.
+    pub epoch: Epoch,
+    /// Whether it has all that was committed a moment ago, so that it could vote.
+    pub is_caught_up: bool,
+    /// Whether there is nothing in the shard.
+    pub is_empty: bool,
+}
+
+/// What a node knows of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// The peer.
+    pub node: NodeId,
+    /// For how long nothing was heard of it; `None` = nothing ever.
+    pub silent: Option<Duration>,
+    /// The smoothed round trip; `None` = not measured.
+    pub round_trip: Option<Duration>,
+}
