@@ -6,7 +6,7 @@
 //!
 //! What is pushed is opaque here: resources of a [`ResourceType`], each a name and bytes. Who understands them is the node's
 //! [`Validate`]. Both ends are state machines: frames and time come in, frames and changes go out, and nothing is queued
-//! without a bound. `docs/protocol/push.md` says what either end must do.
+//! without a bound. `wire` (feature `proto`) has the frames as messages. `docs/protocol/push.md` says what either end must do.
 
 mod client;
 mod frame;
@@ -17,6 +17,8 @@ mod resource;
 mod server;
 mod set;
 mod warming;
+#[cfg(feature = "proto")]
+pub mod wire;
 
 pub use client::{
     Applied, ClientOutput, ClientStream, HeldSet, Proposal, Saved, SavedError, SavedType, Session, Validate,
