@@ -18,7 +18,7 @@ use self::greeting::{Greeting, Progress};
 use crate::{
     clock::Clock,
     event_log::EventLog,
-    listener::{Accepted, Acceptor, Gate},
+    listener::{Accepted, Acceptor, Admission},
     mailbox::{Arrival, Letter, Mailbox, Report},
     proxy_protocol::Expect,
     stats::{DriverStats, GreetingFailed, Shed},
@@ -49,7 +49,7 @@ pub(crate) struct Parts {
     /// By listener.
     pub(crate) manners: Arc<[Manners]>,
     pub(crate) acceptors: Vec<Acceptor>,
-    pub(crate) gate: Gate,
+    pub(crate) admission: Admission,
     pub(crate) log: EventLog,
     /// Greetings at one time.
     pub(crate) greetings_max: usize,
@@ -145,7 +145,7 @@ impl Greeter {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(acceptor) = self.parts.acceptors.get_mut(index) else { return };
             let listener = acceptor.listener;
-            let (cause, peer) = match acceptor.accept(&mut self.parts.gate, self.now_ms) {
+            let (cause, peer) = match acceptor.accept(&mut self.parts.admission, self.now_ms) {
                 Accepted::Connection(wire, peer, seat) if self.greetings.len() < self.parts.greetings_max => {
                     self.welcome(Greeting::new(wire, seat, listener, peer));
                     continue;

@@ -6,6 +6,7 @@ mod clock;
 pub mod config;
 mod connect_rate;
 mod event_log;
+mod gate_driver;
 mod greeter;
 mod listener;
 mod mailbox;

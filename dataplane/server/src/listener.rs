@@ -76,16 +76,16 @@ impl Acceptor {
     }
 
     /// Takes one connection from the queue. Readiness is edge-triggered: ask until there is none.
-    pub(crate) fn accept(&mut self, gate: &mut Gate, now_ms: u64) -> Accepted {
-        self.rests_until_ms = gate.pace.as_mut().and_then(|pace| pace.wait_until(now_ms));
+    pub(crate) fn accept(&mut self, admission: &mut Admission, now_ms: u64) -> Accepted {
+        self.rests_until_ms = admission.pace.as_mut().and_then(|pace| pace.wait_until(now_ms));
         if self.rests_until_ms.is_some() {
             return Accepted::Rest;
         }
         loop {
             match self.accept_once() {
                 Ok((wire, peer)) => {
-                    gate.take();
-                    return match gate.admit(now_ms, peer, &self.seats) {
+                    admission.take();
+                    return match admission.admit(now_ms, peer, &self.seats) {
                         Ok(seat) => Accepted::Connection(wire, peer, seat),
                         Err(shed) => Accepted::Shed(shed, peer),
                     };
@@ -93,15 +93,15 @@ impl Acceptor {
                 Err(error) => match (error.kind(), error.raw_os_error()) {
                     (ErrorKind::WouldBlock, _) => return Accepted::None,
                     (ErrorKind::Interrupted | ErrorKind::ConnectionAborted, _) => {}
-                    (_, Some(EMFILE | ENFILE)) if gate.spare.take().is_some() => {
+                    (_, Some(EMFILE | ENFILE)) if admission.spare.take().is_some() => {
                         let shed = self.accept_once();
                         let peer = shed.as_ref().ok().and_then(|(_, peer)| *peer);
                         drop(shed);
-                        gate.spare = spare();
+                        admission.spare = spare();
                         return Accepted::Shed(Shed::Descriptors, peer);
                     }
                     _ => {
-                        gate.spare = gate.spare.take().or_else(spare);
+                        admission.spare = admission.spare.take().or_else(spare);
                         self.rests_until_ms = Some(now_ms + REST_MS);
                         return Accepted::Rest;
                     }
@@ -127,7 +127,7 @@ fn canonical(peer: SocketAddr) -> SocketAddr {
 }
 
 /// Who is let in. One for each accepting thread.
-pub(crate) struct Gate {
+pub(crate) struct Admission {
     rate: Option<ConnectRate>,
     pace: Option<Pace>,
     /// A descriptor to give up for a moment when there are none left, so that a waiting client can be told no instead
@@ -184,8 +184,8 @@ impl Drop for Seat {
     }
 }
 
-impl Gate {
-    /// A gate with this thread's share of the node's rates.
+impl Admission {
+    /// What admits connections with this thread's share of the node's rates.
     pub(crate) fn new(rate: Option<ConnectRate>, pace: Option<Pace>) -> Self {
         Self { rate, pace, spare: spare() }
     }
@@ -278,9 +278,9 @@ mod tests {
 
     use super::*;
 
-    fn accept(acceptor: &mut Acceptor, gate: &mut Gate) -> Accepted {
+    fn accept(acceptor: &mut Acceptor, admission: &mut Admission) -> Accepted {
         for _ in 0..500 {
-            let accepted = acceptor.accept(gate, 0);
+            let accepted = acceptor.accept(admission, 0);
             if !matches!(accepted, Accepted::None) {
                 return accepted;
             }
@@ -304,8 +304,10 @@ mod tests {
         };
         let _client = TcpStream::connect(("127.0.0.1", address.port())).unwrap();
         let mut acceptor = Acceptor::tcp(0, Seats::new(0, None), copies.remove(0));
-        let mut gate = Gate::new(None, None);
-        let Accepted::Connection(_, Some(peer), _) = accept(&mut acceptor, &mut gate) else { panic!("no connection") };
+        let mut admission = Admission::new(None, None);
+        let Accepted::Connection(_, Some(peer), _) = accept(&mut acceptor, &mut admission) else {
+            panic!("no connection")
+        };
         assert_eq!(peer.ip().to_string(), "127.0.0.1");
     }
 
@@ -314,15 +316,15 @@ mod tests {
         let (address, mut copies) = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let node = Seats::new(1, None);
         let mut acceptor = Acceptor::tcp(0, Seats::new(0, Some(Arc::clone(&node))), copies.remove(0));
-        let mut gate = Gate::new(None, None);
+        let mut admission = Admission::new(None, None);
         let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let first = accept(&mut acceptor, &mut gate);
+        let first = accept(&mut acceptor, &mut admission);
         assert!(matches!(first, Accepted::Connection(..)));
-        assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Shed(Shed::ConnectionsMax, Some(_))));
+        assert!(matches!(accept(&mut acceptor, &mut admission), Accepted::Shed(Shed::ConnectionsMax, Some(_))));
         assert_eq!(node.taken(), 1);
         drop(first);
         assert_eq!(node.taken(), 0);
-        assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Connection(..)));
+        assert!(matches!(accept(&mut acceptor, &mut admission), Accepted::Connection(..)));
     }
 
     #[test]
@@ -330,22 +332,24 @@ mod tests {
         let (address, mut copies) = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let mut acceptor = Acceptor::tcp(0, Seats::new(0, None), copies.remove(0));
         // One connection at once; the clock stands still.
-        let mut gate = Gate::new(None, Pace::new(1));
+        let mut admission = Admission::new(None, Pace::new(1));
         for _ in 0..10 {
-            assert!(matches!(acceptor.accept(&mut gate, 0), Accepted::None));
+            assert!(matches!(acceptor.accept(&mut admission, 0), Accepted::None));
         }
         let _clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
-        assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Connection(..)));
-        assert!(matches!(accept(&mut acceptor, &mut gate), Accepted::Rest));
+        assert!(matches!(accept(&mut acceptor, &mut admission), Accepted::Connection(..)));
+        assert!(matches!(accept(&mut acceptor, &mut admission), Accepted::Rest));
     }
 
     #[test]
     fn accepted_sockets_send_at_once() {
         let (address, mut copies) = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let mut acceptor = Acceptor::tcp(0, Seats::new(0, None), copies.remove(0));
-        let mut gate = Gate::new(None, None);
+        let mut admission = Admission::new(None, None);
         let _client = TcpStream::connect(address).unwrap();
-        let Accepted::Connection(Wire::Tcp(socket), ..) = accept(&mut acceptor, &mut gate) else { panic!("none came") };
+        let Accepted::Connection(Wire::Tcp(socket), ..) = accept(&mut acceptor, &mut admission) else {
+            panic!("none came")
+        };
         assert!(socket.nodelay().unwrap());
     }
 

@@ -28,7 +28,7 @@ use crate::{
     auth_pool::AuthPool,
     clock::{self, Clock},
     event_log::EventLog,
-    listener::{Acceptor, Gate},
+    listener::{Acceptor, Admission},
     mailbox::{Letter, Mailbox, Report},
     stats::DriverStats,
     storage::Storage,
@@ -50,7 +50,7 @@ pub(crate) struct WorkerThread {
     /// Frames that other workers had no room for, in order. While there are any, no client is read.
     undelivered: VecDeque<(WorkerId, Vec<u8>)>,
     acceptors: Vec<Acceptor>,
-    gate: Gate,
+    admission: Admission,
     connections: Connections,
     /// Connections to be served though no event announces them.
     ready: Vec<ConnId>,
@@ -80,7 +80,7 @@ pub(crate) struct Parts {
     /// How many of the peers are workers.
     pub(crate) workers: usize,
     pub(crate) acceptors: Vec<Acceptor>,
-    pub(crate) gate: Gate,
+    pub(crate) admission: Admission,
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) auth: AuthPool,
     pub(crate) log: EventLog,
@@ -92,7 +92,7 @@ impl WorkerThread {
     /// # Errors
     /// The kernel refuses readiness events for a listener.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { id, mut worker, poll, clock, peers, workers, mut acceptors, gate, storage, auth, log } = parts;
+        let Parts { id, mut worker, poll, clock, peers, workers, mut acceptors, admission, storage, auth, log } = parts;
         worker.set_clock(Some(clock::stopwatch_ns));
         for (index, acceptor) in acceptors.iter_mut().enumerate() {
             acceptor.register(poll.registry(), Place::Acceptor(index).token())?;
@@ -109,7 +109,7 @@ impl WorkerThread {
             workers,
             undelivered: VecDeque::new(),
             acceptors,
-            gate,
+            admission,
             connections: Connections::default(),
             ready: Vec::new(),
             accepting: Vec::new(),

@@ -9,6 +9,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use sluice_cluster::{Label, LabelError, Labels};
 use sluice_service::config::{Bytes, Duration};
 
 /// The cluster that a node belongs to. Without `control` it is alone.
@@ -72,6 +73,17 @@ pub struct Etcd {
     /// Retained messages with a smaller payload are held in memory by every node that may need them; of larger ones
     /// only what they are, and they are fetched when a subscriber wants them.
     pub hybrid_retained_size_threshold: Bytes,
+}
+
+impl Cluster {
+    /// The labels, read.
+    ///
+    /// # Errors
+    /// One of them is no label, or there are too many.
+    pub fn labels(&self) -> Result<Labels, LabelError> {
+        let read = |(key, value): (&String, &String)| Ok((Label::parse(key)?, Label::parse(value)?));
+        Labels::new(self.labels.iter().map(read).collect::<Result<Vec<_>, LabelError>>()?)
+    }
 }
 
 impl Default for Cluster {

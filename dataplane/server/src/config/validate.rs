@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use sluice_cluster::{Address, Labels, WEIGHT_MAX};
+use sluice_cluster::{Address, WEIGHT_MAX};
 use sluice_dataplane_auth::config::StepConfig;
 use sluice_dataplane_core::OUTBOUND_WINDOW_MAX;
 
@@ -235,7 +235,7 @@ impl Found {
     fn cluster(&mut self, config: &NodeConfig) {
         let (at, cluster) = (top("cluster"), &config.cluster);
         self.within(at.key("weight"), cluster.weight.into(), 1..=WEIGHT_MAX.into());
-        if let Err(error) = Labels::parse(cluster.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()))) {
+        if let Err(error) = cluster.labels() {
             self.0.push(Problem::new(at.key("labels"), error.to_string()));
         }
         let (peers, of_peers) = (at.key("peers"), &cluster.peers);
@@ -272,7 +272,11 @@ impl Found {
             }
             None if of_peers.bind.ip().is_unspecified() => {
                 let message = "no other machine can use this address";
-                self.say(peers.key("bind"), message, "say which one with cluster.peers.advertise, or bind to one address");
+                self.say(
+                    peers.key("bind"),
+                    message,
+                    "say which one with cluster.peers.advertise, or bind to one address",
+                );
             }
             Some(_) | None => {}
         }

@@ -9,7 +9,7 @@ use crate::{
     auth_pool::Door,
     config::NodeConfig,
     connect_rate::{ConnectRate, Pace},
-    listener::{Gate, Seats},
+    listener::{Admission, Seats},
 };
 
 /// A node on paper, with its listeners open.
@@ -55,10 +55,10 @@ impl Plan {
     }
 
     /// What stands before the listeners of one thread.
-    pub(super) fn gate(&self) -> Gate {
+    pub(super) fn admission(&self) -> Admission {
         // One source may come in with two seconds' worth at once.
         let per_address = self.accept_rate_per_address;
-        Gate::new(ConnectRate::new(per_address, per_address.saturating_mul(2)), Pace::new(self.accept_rate))
+        Admission::new(ConnectRate::new(per_address, per_address.saturating_mul(2)), Pace::new(self.accept_rate))
     }
 
     /// By listener: what it asks of clients.

@@ -15,7 +15,7 @@ impl WorkerThread {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(acceptor) = self.acceptors.get_mut(index) else { return };
             let listener = acceptor.listener;
-            match acceptor.accept(&mut self.gate, self.now.mono_ms) {
+            match acceptor.accept(&mut self.admission, self.now.mono_ms) {
                 Accepted::Connection(wire, peer, seat) => {
                     let transport = Transport::new(wire, None, None, seat);
                     let opened = Opened { listener, peer, transport: transport.kind(), certificate: None, via: None };

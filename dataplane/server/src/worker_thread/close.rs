@@ -86,7 +86,9 @@ impl WorkerThread {
         let Some(arrival) = self.take_out(id) else { return };
         match self.peers.get(self.workers) {
             Some(gate) => gate.post(Letter::Proxy { node, arrival: Box::new(arrival) }),
-            None => tracing::error!(%node, "a connection belongs to another node, and there is no way to it, closing it"),
+            None => {
+                tracing::error!(%node, "a connection belongs to another node, and there is no way to it, closing it")
+            }
         }
     }
 
