@@ -23,6 +23,7 @@ mod local;
 mod pending;
 mod queries;
 mod remote;
+mod residency;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -31,13 +32,13 @@ use std::{
 };
 
 use sluice_cluster::{
-    ClusterId, NodeId, Placement, Sharding, WorkerId,
+    ClusterId, Label, Node, NodeId, Placement, Policies, Sharding, WorkerId,
     interest::{Incarnation, Interest, InterestLimits, InterestSource, Position},
     routing::{BaseTable, InstallError, Reach, Region, RoutingTable},
 };
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
-use self::{barrier::Barrier, local::Local, pending::Pendings, queries::Queries, remote::Remote};
+use self::{barrier::Barrier, local::Local, pending::Pendings, queries::Queries, remote::Remote, residency::Residency};
 use crate::{
     Now,
     homes::Homes,
@@ -84,6 +85,7 @@ pub struct Gate {
     local: Local,
     nodes: BTreeMap<NodeId, Peer>,
     placement: Option<Arc<Placement>>,
+    residency: Residency,
     pendings: Pendings,
     barrier: Barrier,
     queries: Queries,
@@ -139,13 +141,6 @@ enum Standing {
     },
     /// There has been none for so long that nothing waits for it any more.
     Lost,
-}
-
-/// Another node, as control says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fellow {
-    /// Its region.
-    pub region: Region,
 }
 
 /// What the driver is asked to do.
@@ -219,6 +214,7 @@ impl Gate {
             local: Local::new(settings.seed),
             nodes: BTreeMap::new(),
             placement: None,
+            residency: Residency::default(),
             pendings: Pendings::default(),
             barrier: Barrier::default(),
             queries: Queries::default(),
@@ -238,16 +234,23 @@ impl Gate {
     }
 
     /// Takes the nodes of the cluster, all of them; this node may stand among them.
-    pub fn set_nodes(&mut self, now: Now, fellows: &BTreeMap<NodeId, Fellow>) {
-        let gone: Vec<NodeId> = self.nodes.keys().filter(|node| !fellows.contains_key(node)).copied().collect();
+    pub fn set_nodes(&mut self, now: Now, nodes: &BTreeMap<NodeId, Node>) {
+        let gone: Vec<NodeId> = self.nodes.keys().filter(|node| !nodes.contains_key(node)).copied().collect();
         for node in gone {
             self.remove_node(now, node);
         }
-        for (&node, fellow) in fellows {
-            if node != self.settings.node && !self.nodes.contains_key(&node) {
-                self.add_node(now, node, fellow);
+        let me = self.settings.node;
+        for (&id, node) in nodes.iter().filter(|(id, _)| **id != me) {
+            let region = region_of(node);
+            if self.nodes.get(&id).is_some_and(|known| known.region != region) {
+                // What it wants is to be found under its region.
+                self.remove_node(now, id);
+            }
+            if !self.nodes.contains_key(&id) {
+                self.add_node(now, id, region);
             }
         }
+        self.residency.set_nodes(nodes);
         self.tell_homes();
         self.settle(now);
     }
@@ -275,6 +278,11 @@ impl Gate {
         self.outputs.push_back(GateOutput::Routes(Arc::new(Routes::new(self.settings.node, tables))));
         self.settle(now);
         Ok(())
+    }
+
+    /// Takes what operators want of keyspaces, as far as nodes enforce it.
+    pub fn set_policies(&mut self, policies: Policies) {
+        self.residency.set_policies(policies);
     }
 
     /// Takes frames of a worker, in the order it sent them.
@@ -466,10 +474,10 @@ impl Gate {
         self.nodes.iter().filter(|(_, peer)| peer.standing == Standing::Up).map(|(node, _)| *node)
     }
 
-    fn add_node(&mut self, now: Now, node: NodeId, fellow: &Fellow) {
+    fn add_node(&mut self, now: Now, node: NodeId, region: Region) {
         let link = Link::new(self.identity(node), node, self.settings.link_limits);
         let peer = Peer {
-            region: fellow.region.clone(),
+            region: region.clone(),
             link,
             standing: Standing::Down { since_ms: now.mono_ms },
             life: Incarnation::default(),
@@ -478,7 +486,7 @@ impl Gate {
             sent_from: Sequence(1),
         };
         self.nodes.insert(node, peer);
-        self.remote.table.join(node, &fellow.region, Reach::Direct);
+        self.remote.table.join(node, &region, Reach::Direct);
     }
 
     fn remove_node(&mut self, now: Now, node: NodeId) {
@@ -489,6 +497,12 @@ impl Gate {
         self.queries.forget(node);
         self.tell_all(&Frame::Forget { node });
     }
+}
+
+/// The name of a node's region, as tables have it; empty when it has none.
+#[must_use]
+pub fn region_of(node: &Node) -> Region {
+    node.region().map_or("", Label::as_str).into()
 }
 
 /// Whether a filter or topic is about this node only.

@@ -39,7 +39,7 @@ mod timers;
 pub mod worker;
 
 pub use auth::{AuthRequest, Verdict};
-pub use gate::{Fellow, Gate, GateOutput, GateSettings, GateStats};
+pub use gate::{Gate, GateOutput, GateSettings, GateStats};
 pub use homes::{Home, Homes};
 pub use input::{ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Transport};
 pub use outbox::Outbox;

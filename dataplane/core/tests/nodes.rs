@@ -6,7 +6,9 @@ mod broker;
 mod cluster;
 
 use cluster::{Cluster, payload_set, payloads};
+use sluice_cluster::{Home, Keyspace, KeyspaceId, Label, Policies, Policy, RemoteSubscribers};
 use sluice_mqtt::{Ack, QoS, ReasonCode, encode};
+use sluice_topic::{Limits, TopicFilter};
 
 #[test]
 fn a_message_reaches_subscribers_of_other_nodes_at_every_qos() {
@@ -313,4 +315,33 @@ fn a_base_table_takes_the_place_of_what_peers_have_said_and_loses_nobody() {
     assert_eq!(cluster.gate(0).stats().forwarded, before);
     let words = cluster.read(publisher);
     assert_eq!(words[words.len() - 2..], ["puback #9 no_matching_subscribers", "puback #10 no_matching_subscribers"]);
+}
+
+#[test]
+fn messages_of_a_topic_that_is_denied_to_other_regions_stay_in_theirs() {
+    let mut cluster = Cluster::with(&["eu", "eu", "us"], 1, sluice_dataplane_core::Settings::default());
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (near, _) = cluster.connect(1, "near", true);
+    let (far, _) = cluster.connect(2, "far", true);
+    let keyspace = Keyspace::new(KeyspaceId(2), vec![TopicFilter::parse("eu/#", &Limits::default()).unwrap()], 8);
+    let policy = Policy {
+        home: Home::Region(Label::parse("eu").unwrap()),
+        remote_subscribers: RemoteSubscribers::Deny,
+        ..Policy::new(Label::parse("eu-only").unwrap(), keyspace.unwrap())
+    };
+    cluster.set_policies(&Policies::new([policy]).unwrap());
+    for subscriber in [near, far] {
+        cluster.subscribe(subscriber, "#", QoS::AtLeastOnce);
+    }
+    cluster.publish(publisher, "eu/1", QoS::AtLeastOnce, 1, "secret");
+    cluster.retain(publisher, "eu/2", 2, "kept");
+    cluster.publish(publisher, "open", QoS::AtLeastOnce, 3, "open");
+    assert_eq!(payloads(&cluster.read(near)), ["secret", "kept", "open"]);
+    assert_eq!(payloads(&cluster.read(far)), ["open"]);
+    let (late, _) = cluster.connect(2, "late", true);
+    cluster.subscribe(late, "eu/#", QoS::AtLeastOnce);
+    assert_eq!(cluster.read(late), [""; 0], "retained messages stay too");
+    let (late, _) = cluster.connect(1, "late2", true);
+    cluster.subscribe(late, "eu/#", QoS::AtLeastOnce);
+    assert_eq!(payloads(&cluster.read(late)), ["kept"]);
 }

@@ -57,6 +57,7 @@ impl Gate {
             let (node, relay) = match target {
                 Target::Node(node) => (Some(*node), false),
                 Target::Region(_) if !outgoing.may_leave_region => continue,
+                Target::Region(region) if !self.residency.allows(outgoing.topic, region) => continue,
                 Target::Region(region) => (self.gateway_of(region, outgoing.topic), true),
             };
             let Some(node) = node else { continue };
@@ -143,7 +144,9 @@ impl Gate {
         for group in destinations.groups.iter().filter(|group| *group.filter == send.filter) {
             let found = match &group.target {
                 Target::Node(node) => Some((*node, false)),
-                Target::Region(region) if send.may_leave => self.gateway_of(region, topic).map(|node| (node, true)),
+                Target::Region(region) if send.may_leave && self.residency.allows(topic, region) => {
+                    self.gateway_of(region, topic).map(|node| (node, true))
+                }
                 Target::Region(_) => None,
             };
             candidates.extend(found.map(|(node, relay)| (node, relay, group.interest)));

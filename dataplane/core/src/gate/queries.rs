@@ -13,7 +13,13 @@ use super::{
     frame::{BulkFrame, run_from_wire, run_to_wire},
     is_of_node,
 };
-use crate::{Homes, Now, homes::Home, link::Sent, peers::Frame};
+use crate::{
+    Homes, Now,
+    homes::Home,
+    link::Sent,
+    message::address_of,
+    peers::{Frame, put_page_bytes, take_page_message},
+};
 
 /// Pages that are awaited, on both sides.
 #[derive(Debug, Default)]
@@ -141,9 +147,19 @@ impl Gate {
 
     /// A worker of this node answers what another node has asked.
     pub(super) fn on_local_page(&mut self, now: Now, query: u64, after: &str, messages: &[u8]) {
-        if let Some((node, query)) = self.queries.answering.remove(&query) {
+        let Some((node, query)) = self.queries.answering.remove(&query) else { return };
+        if self.residency.is_open() {
             self.send_page(now, node, query, after, messages);
+            return;
         }
+        let Some(region) = self.nodes.get(&node).map(|peer| peer.region.clone()) else { return };
+        let (mut rest, mut allowed) = (messages, Vec::new());
+        while let Some(message) = take_page_message(&mut rest) {
+            if address_of(message).is_some_and(|(topic, _)| self.residency.allows(topic, &region)) {
+                put_page_bytes(&mut allowed, message);
+            }
+        }
+        self.send_page(now, node, query, after, &allowed);
     }
 
     fn send_page(&mut self, now: Now, node: NodeId, query: u64, after: &str, messages: &[u8]) {

@@ -13,10 +13,11 @@ use std::{
 };
 
 use sluice_cluster::{
-    ClusterId, Keyspaces, NodeId, Placement, Replicas, ShardKey, Version, interest::Incarnation, routing::RouteBuilder,
+    self as cluster, ClusterId, Keyspaces, Label, Labels, Liveness, NodeId, NodePhase, Placement, Policies, Replicas,
+    ShardKey, Version, Weight, interest::Incarnation, routing::RouteBuilder,
 };
 use sluice_dataplane_core::{
-    Fellow, Gate, GateOutput, GateSettings, Input, Settings,
+    Gate, GateOutput, GateSettings, Input, Settings,
     link::{Lane, LinkLimits},
 };
 use sluice_mqtt::{Connect, QoS, ReasonCode, Version as Mqtt, encode};
@@ -71,7 +72,7 @@ impl Cluster {
             connections: 0,
             wires: BTreeMap::new(),
             sent_bytes: BTreeMap::new(),
-            placement: Arc::new(spread(&ids)),
+            placement: Arc::new(spread(&ids, Keyspaces::default())),
             settings: settings.clone(),
         };
         for (&id, &region) in ids.iter().zip(regions) {
@@ -89,8 +90,8 @@ impl Cluster {
 
     /// Tells a node who the others are.
     fn introduce(&mut self, node: usize) {
-        let fellows: BTreeMap<NodeId, Fellow> =
-            self.nodes.iter().map(|node| (node.id, Fellow { region: node.region.into() })).collect();
+        let fellows: BTreeMap<NodeId, cluster::Node> =
+            self.nodes.iter().map(|node| (node.id, node_of(node.id, node.region))).collect();
         let placement = Arc::clone(&self.placement);
         let Node { gate, broker, .. } = &mut self.nodes[node];
         gate.set_nodes(broker.now, &fellows);
@@ -128,6 +129,17 @@ impl Cluster {
         let table = Arc::new(builder.build(Version::new(1, counter)).0);
         for node in self.nodes.iter_mut().filter(|node| node.region == region) {
             node.gate.install(node.broker.now, Arc::clone(&table)).unwrap();
+        }
+        self.settle();
+    }
+
+    /// Gives all nodes these policies, and the placement of their keyspaces.
+    pub fn set_policies(&mut self, policies: &Policies) {
+        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        self.placement = Arc::new(spread(&ids, policies.keyspaces().clone()));
+        for node in &mut self.nodes {
+            node.gate.set_policies(policies.clone());
+            node.gate.set_placement(node.broker.now, Arc::clone(&self.placement));
         }
         self.settle();
     }
@@ -394,9 +406,19 @@ impl Cluster {
     }
 }
 
+fn node_of(id: NodeId, region: &str) -> cluster::Node {
+    let region = (Label::parse("region").unwrap(), Label::parse(region).unwrap());
+    cluster::Node {
+        id,
+        labels: Labels::new([region]).unwrap(),
+        weight: Weight::default(),
+        phase: NodePhase::Active,
+        liveness: Liveness::Live,
+    }
+}
+
 /// Every shard at one node, in turn.
-fn spread(nodes: &[NodeId]) -> Placement {
-    let keyspaces = Keyspaces::default();
+fn spread(nodes: &[NodeId], keyspaces: Keyspaces) -> Placement {
     let keys: Vec<ShardKey> = keyspaces.iter().flat_map(|keyspace| keyspace.shard_keys()).collect();
     let at = |n: usize| Replicas::first([nodes[n % nodes.len()]]).unwrap();
     let shards = keys.into_iter().enumerate().map(|(n, key)| (key, at(n))).collect();
