@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod auth_pool;
+mod client_stream;
 mod clock;
 pub mod config;
 mod connect_rate;

@@ -11,6 +11,7 @@ mod ws;
 use std::{
     io::{self, ErrorKind, IoSlice},
     net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
 };
 
 use sluice_dataplane_core as core;
@@ -150,6 +151,12 @@ impl Transport {
         if let Some(tls) = &mut self.tls {
             tls.say_goodbye();
         }
+    }
+}
+
+impl AsRawFd for Transport {
+    fn as_raw_fd(&self) -> RawFd {
+        self.wire.as_raw_fd()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind, IoSlice, Read as _, Write as _},
     net::{Shutdown, SocketAddr},
+    os::fd::{AsRawFd, RawFd},
 };
 
 use mio::{
@@ -130,6 +131,15 @@ impl Wire {
         match self {
             Self::Tcp(socket) => socket,
             Self::Unix(socket) => socket,
+        }
+    }
+}
+
+impl AsRawFd for Wire {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(socket) => socket.as_raw_fd(),
+            Self::Unix(socket) => socket.as_raw_fd(),
         }
     }
 }
