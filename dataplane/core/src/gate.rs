@@ -85,6 +85,7 @@ pub struct Gate {
     local: Local,
     nodes: BTreeMap<NodeId, Peer>,
     placement: Option<Arc<Placement>>,
+    homes: Arc<Homes>,
     residency: Residency,
     pendings: Pendings,
     barrier: Barrier,
@@ -92,6 +93,8 @@ pub struct Gate {
     /// Frames for each worker.
     outgoing: Vec<Vec<u8>>,
     outputs: VecDeque<GateOutput>,
+    /// Whether interest may have to be sent, or was acknowledged.
+    interest_moved: bool,
     /// Takes turns between nodes and between workers.
     turn: u64,
     /// A frame under construction.
@@ -104,8 +107,6 @@ struct Peer {
     region: Region,
     link: Link,
     standing: Standing,
-    /// The life of the node that the link has met last.
-    life: Incarnation,
     /// Counts the links that were given up.
     generation: u32,
     /// The numbered frames that have no outcome, from `sent_from` on.
@@ -214,12 +215,14 @@ impl Gate {
             local: Local::new(settings.seed),
             nodes: BTreeMap::new(),
             placement: None,
+            homes: Arc::default(),
             residency: Residency::default(),
             pendings: Pendings::default(),
             barrier: Barrier::default(),
             queries: Queries::default(),
             outgoing: (0..settings.workers).map(|_| Vec::new()).collect(),
             outputs: VecDeque::new(),
+            interest_moved: true,
             turn: 0,
             scratch: Vec::new(),
             stats: GateStats::default(),
@@ -251,6 +254,7 @@ impl Gate {
             }
         }
         self.residency.set_nodes(nodes);
+        self.interest_moved = true;
         self.tell_homes();
         self.settle(now);
     }
@@ -273,7 +277,8 @@ impl Gate {
     /// It is not newer than the one held, or it lacks what more than one earlier one has. Nothing has changed then.
     pub fn install(&mut self, now: Now, base: Arc<BaseTable>) -> Result<(), InstallError> {
         self.remote.install(base, Duration::from_millis(now.mono_ms))?;
-        let tables = self.remote.table.bases().cloned().collect();
+        self.interest_moved = true;
+        let tables = self.remote.table().bases().cloned().collect();
         // Before what it replaces is taken back.
         self.outputs.push_back(GateOutput::Routes(Arc::new(Routes::new(self.settings.node, tables))));
         self.settle(now);
@@ -303,6 +308,7 @@ impl Gate {
 
     /// Does what is due. Call when [`Self::poll_timeout`] has come.
     pub fn tick(&mut self, now: Now) {
+        self.interest_moved = true;
         self.tick_links(now);
         self.barrier.expire(now.mono_ms);
         self.settle(now);
@@ -317,7 +323,7 @@ impl Gate {
             Standing::Up | Standing::Lost => None,
         });
         let links = self.nodes.values().filter_map(|peer| peer.link.poll_timeout()).map(ms);
-        let interest = [self.source.poll_timeout(), self.remote.table.poll_timeout()].into_iter().flatten().map(ms);
+        let interest = [self.source.poll_timeout(), self.remote.table().poll_timeout()].into_iter().flatten().map(ms);
         lost.chain(links).chain(interest).chain(self.barrier.due_ms()).min()
     }
 
@@ -345,7 +351,7 @@ impl Gate {
     /// Words of other nodes that no base table has.
     #[must_use]
     pub fn overlay_len(&self) -> usize {
-        self.remote.table.overlay_len()
+        self.remote.table().overlay_len()
     }
 
     /// The counters so far.
@@ -431,26 +437,29 @@ impl Gate {
     fn announce(&mut self, now: Now, from: WorkerId, ticket: u64, filter: &ParsedFilter, wanted: Option<Interest>) {
         // What a broker says of itself stays with it.
         let is_own = is_of_node(filter.filter.as_str());
+        self.interest_moved = true;
         let change = if is_own { Default::default() } else { self.source.set(filter, wanted) };
         if ticket != 0 {
             self.barrier.hold(change, from, ticket, now.mono_ms + self.settings.barrier_ms);
         }
     }
 
-    /// After anything: interest moves on, and what waited for it.
+    /// After anything: interest moves on if it has to, and what waited for it.
     fn settle(&mut self, now: Now) {
         let at = Duration::from_millis(now.mono_ms);
         let outgoing = &mut self.outgoing;
         self.remote.tell_workers(|frame| outgoing.iter_mut().for_each(|frames| frame.encode(frames)));
-        self.pump_interest(at);
-        self.release_barrier();
+        if std::mem::take(&mut self.interest_moved) {
+            self.pump_interest(at);
+            self.release_barrier();
+        }
     }
 
     /// Tells the workers where things have their home.
     fn tell_homes(&mut self) {
         let reachable: BTreeSet<NodeId> = self.up().collect();
-        let homes = Homes::new(self.settings.node, self.placement.clone(), reachable);
-        self.outputs.push_back(GateOutput::Homes(Arc::new(homes)));
+        self.homes = Arc::new(Homes::new(self.settings.node, self.placement.clone(), reachable));
+        self.outputs.push_back(GateOutput::Homes(Arc::clone(&self.homes)));
     }
 
     fn tell_all(&mut self, frame: &Frame<'_>) {
@@ -480,19 +489,18 @@ impl Gate {
             region: region.clone(),
             link,
             standing: Standing::Down { since_ms: now.mono_ms },
-            life: Incarnation::default(),
             generation: 0,
             sent: VecDeque::new(),
             sent_from: Sequence(1),
         };
         self.nodes.insert(node, peer);
-        self.remote.table.join(node, &region, Reach::Direct);
+        self.remote.table_mut().join(node, &region, Reach::Direct);
     }
 
     fn remove_node(&mut self, now: Now, node: NodeId) {
         self.give_up(now, node);
         self.nodes.remove(&node);
-        self.remote.table.leave(node);
+        self.remote.table_mut().leave(node);
         self.source.forget(node);
         self.queries.forget(node);
         self.tell_all(&Frame::Forget { node });

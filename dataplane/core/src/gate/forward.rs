@@ -72,8 +72,7 @@ impl Gate {
     /// A retained message, for its home.
     pub(super) fn forward_retained(&mut self, now: Now, from: WorkerId, ticket: u64, message: &[u8]) {
         let Some((topic, _)) = address_of(message) else { return };
-        let homes = crate::Homes::new(self.settings.node, self.placement.clone(), self.up().collect());
-        let (Home::Away(node) | Home::Unreachable(node)) = homes.of_topic(topic) else {
+        let (Home::Away(node) | Home::Unreachable(node)) = self.homes.of_topic(topic) else {
             // The placement has changed since: the worker finds it here the next time.
             self.done(from, ticket, REFUSED);
             return;

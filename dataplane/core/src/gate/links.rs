@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_cluster::{
-    Label, NodeId,
-    interest::{Incarnation, InterestFrame},
-};
+use sluice_cluster::{Label, NodeId, interest::InterestFrame};
 
 use super::{
     Gate, GateOutput, Peer, SentFrame, Standing, interest_frame,
@@ -87,7 +84,7 @@ impl Gate {
 
     fn on_event(&mut self, now: Now, node: NodeId, event: Event<'_>) {
         match event {
-            Event::Up { incarnation, new_life, .. } => self.on_up(now, node, incarnation, new_life),
+            Event::Up { new_life, .. } => self.on_up(now, node, new_life),
             Event::Received { receipt, again, frame } => self.on_peer_frame(now, node, receipt, again, frame),
             Event::Control(bytes) => self.on_interest_frame(now, node, bytes),
             Event::Bulk(bytes) => self.on_bulk(now, node, bytes),
@@ -95,15 +92,15 @@ impl Gate {
         }
     }
 
-    fn on_up(&mut self, now: Now, node: NodeId, incarnation: Incarnation, new_life: bool) {
+    fn on_up(&mut self, now: Now, node: NodeId, new_life: bool) {
         let Some(peer) = self.nodes.get_mut(&node) else { return };
+        self.interest_moved = true;
         peer.standing = Standing::Up;
-        peer.life = incarnation;
         if new_life {
             self.queries.forget(node);
             self.tell_all(&Frame::Forget { node });
         }
-        self.remote.table.linked(node, at(now));
+        self.remote.table_mut().linked(node, at(now));
         self.outputs.push_back(GateOutput::Reach { node, up: true });
         self.tell_homes();
         self.tell_all(&Frame::RenewClaims { node });
@@ -115,6 +112,7 @@ impl Gate {
         if peer.standing == Standing::Up && !peer.link.is_up() {
             peer.standing = Standing::Down { since_ms: now.mono_ms };
             self.source.forget(node);
+            self.interest_moved = true;
             self.outputs.push_back(GateOutput::Reach { node, up: false });
             self.skip_unreachable(node);
             self.tell_homes();
@@ -124,10 +122,11 @@ impl Gate {
     fn on_interest_frame(&mut self, now: Now, node: NodeId, bytes: &[u8]) {
         // A frame that a later version made and this one cannot read is asked for again, and stands in the base in the end.
         let Some(frame) = interest_frame::decode(bytes) else { return };
+        self.interest_moved = true;
         match frame {
             InterestFrame::Ask { .. } | InterestFrame::Ack { .. } => self.source.handle(node, &frame, at(now)),
             InterestFrame::Announce { .. } | InterestFrame::Snapshot { .. } => {
-                self.remote.table.handle(node, &frame, at(now));
+                self.remote.table_mut().handle(node, &frame, at(now));
             }
         }
     }
@@ -187,6 +186,7 @@ impl Gate {
         let link_limits = self.settings.link_limits;
         let Some(peer) = self.nodes.get_mut(&node) else { return };
         peer.standing = Standing::Lost;
+        self.interest_moved = true;
         // A link that begins anew, so that nothing of this one comes back.
         peer.generation += 1;
         peer.link = Link::new(me, node, link_limits);

@@ -3,8 +3,6 @@
 //! Peers hear of a filter once however many workers want it, and a message that comes from them is given once to each
 //! worker that does.
 
-use std::sync::Arc;
-
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sluice_cluster::{WorkerId, interest::Interest};
@@ -18,7 +16,7 @@ pub(super) struct Local {
     groups: HashMap<ParsedFilter, Vec<(WorkerId, MemberCount)>, FixedState>,
     /// Grows with every change of `filters`.
     version: u64,
-    cache: HashMap<Box<str>, Arc<Wanting>, FixedState>,
+    cache: HashMap<Box<str>, Wanting, FixedState>,
     cache_version: u64,
 }
 
@@ -91,14 +89,14 @@ impl Local {
             self.cache_version = self.version;
         }
         if let Some(known) = self.cache.get(topic) {
-            return **known;
+            return *known;
         }
         let mut found = Wanting::default();
         self.filters.for_each_match(topic, |wanting| {
             found.workers |= wanting.workers;
             found.durable |= wanting.durable;
         });
-        self.cache.insert(topic.into(), Arc::new(found));
+        self.cache.insert(topic.into(), found);
         found
     }
 

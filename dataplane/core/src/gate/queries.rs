@@ -14,7 +14,7 @@ use super::{
     is_of_node,
 };
 use crate::{
-    Homes, Now,
+    Now,
     homes::Home,
     link::Sent,
     message::address_of,
@@ -83,8 +83,7 @@ impl Gate {
         if !exact {
             return self.up().collect();
         }
-        let homes = Homes::new(self.settings.node, self.placement.clone(), self.up().collect());
-        match homes.of_topic(filter) {
+        match self.homes.of_topic(filter) {
             Home::Away(node) => BTreeSet::from([node]),
             Home::Here | Home::Unreachable(_) => BTreeSet::new(),
         }

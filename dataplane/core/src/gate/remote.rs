@@ -26,14 +26,15 @@ use crate::{
 
 /// The routing table and what has been said of it.
 pub(super) struct Remote {
-    /// The table.
-    pub(super) table: RoutingTable,
+    table: RoutingTable,
     cache: HashMap<Box<str>, Arc<Destinations>, FixedState>,
     matched: Matched,
     told: BTreeMap<Arc<ParsedFilter>, Told>,
     told_everything: bool,
     /// Groups of base tables that came or went.
     regrouped: Vec<Arc<ParsedFilter>>,
+    /// Whether the table may have changed since the workers were told.
+    changed: bool,
     round: u64,
     /// The last round that each worker has answered.
     answered: Vec<u64>,
@@ -71,10 +72,22 @@ impl Remote {
             told: BTreeMap::new(),
             told_everything: false,
             regrouped: Vec::new(),
+            changed: true,
             round: 0,
             answered: vec![0; usize::from(workers)],
             held: VecDeque::new(),
         }
+    }
+
+    /// The table.
+    pub(super) fn table(&self) -> &RoutingTable {
+        &self.table
+    }
+
+    /// The table, to change it.
+    pub(super) fn table_mut(&mut self) -> &mut RoutingTable {
+        self.changed = true;
+        &mut self.table
     }
 
     /// Who wants a topic.
@@ -94,6 +107,9 @@ impl Remote {
 
     /// Tells the workers what has changed in the table. Call after every change of it.
     pub(super) fn tell_workers(&mut self, mut tell: impl FnMut(&Frame<'_>)) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
         let mut touched = self.table.take_touched();
         touched.append(&mut self.regrouped);
         let everything = self.table.unknown().next().is_some();
@@ -161,6 +177,7 @@ impl Remote {
     pub(super) fn install(&mut self, base: Arc<BaseTable>, now: Duration) -> Result<(), InstallError> {
         let before: Vec<Arc<ParsedFilter>> = self.table.base_groups().cloned().collect();
         self.table.install(base, now)?;
+        self.changed = true;
         self.regrouped.extend(before);
         self.regrouped.extend(self.table.base_groups().cloned());
         Ok(())
