@@ -93,6 +93,8 @@ pub struct Gate {
     /// Frames for each worker.
     outgoing: Vec<Vec<u8>>,
     outputs: VecDeque<GateOutput>,
+    /// Nodes for which something may be ready.
+    dirty: Vec<NodeId>,
     /// Whether interest may have to be sent, or was acknowledged.
     interest_moved: bool,
     /// Takes turns between nodes and between workers.
@@ -107,6 +109,10 @@ struct Peer {
     region: Region,
     link: Link,
     standing: Standing,
+    /// The connection of this moment, or the last one.
+    connection: u64,
+    /// Whether it is among the nodes that something may be ready for.
+    dirty: bool,
     /// Counts the links that were given up.
     generation: u32,
     /// The numbered frames that have no outcome, from `sent_from` on.
@@ -169,6 +175,8 @@ pub enum GateOutput {
     Close {
         /// The node.
         node: NodeId,
+        /// The connection.
+        connection: u64,
         /// Why.
         error: LinkError,
     },
@@ -222,6 +230,7 @@ impl Gate {
             queries: Queries::default(),
             outgoing: (0..settings.workers).map(|_| Vec::new()).collect(),
             outputs: VecDeque::new(),
+            dirty: Vec::new(),
             interest_moved: true,
             turn: 0,
             scratch: Vec::new(),
@@ -352,6 +361,21 @@ impl Gate {
     #[must_use]
     pub fn overlay_len(&self) -> usize {
         self.remote.table().overlay_len()
+    }
+
+    /// The next node for which something may be ready since it was named last. Poll until `None` after every other call.
+    pub fn next_dirty(&mut self) -> Option<NodeId> {
+        let node = self.dirty.pop()?;
+        if let Some(peer) = self.nodes.get_mut(&node) {
+            peer.dirty = false;
+        }
+        Some(node)
+    }
+
+    /// Bytes that wait for a node, or for its answer.
+    #[must_use]
+    pub fn queued_bytes(&self, node: NodeId) -> usize {
+        self.nodes.get(&node).map_or(0, |peer| peer.link.load().window_bytes)
     }
 
     /// The counters so far.
@@ -489,6 +513,8 @@ impl Gate {
             region: region.clone(),
             link,
             standing: Standing::Down { since_ms: now.mono_ms },
+            connection: 0,
+            dirty: false,
             generation: 0,
             sent: VecDeque::new(),
             sent_from: Sequence(1),

@@ -8,6 +8,7 @@ use super::{
     Gate,
     forward::Outgoing,
     frame::{PeerFrame, from_wire},
+    links::mark,
     pending::{Asker, GroupSend, PendingId, REFUSED, TAKEN},
 };
 use crate::{
@@ -232,6 +233,7 @@ impl Gate {
     pub(super) fn answer_peer(&mut self, node: NodeId, receipt: Receipt, outcome: Outcome) {
         if let Some(peer) = self.nodes.get_mut(&node) {
             peer.link.answer(receipt, outcome);
+            mark(&mut self.dirty, node, peer);
         }
     }
 

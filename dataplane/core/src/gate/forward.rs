@@ -8,6 +8,7 @@ use super::{
     Gate, Standing,
     frame::{PeerFrame, to_wire},
     is_of_node,
+    links::mark,
     pending::{Asker, GroupSend, PendingId, REFUSED, TAKEN},
 };
 use crate::{
@@ -189,6 +190,7 @@ impl Gate {
             }
             return false;
         }
+        mark(&mut self.dirty, node, peer);
         match peer.link.send(frame, pending.is_some()) {
             Sent::Queued(Some(sequence)) => {
                 peer.note_sent(sequence, pending.map(|pending| (pending, durable)));
@@ -243,6 +245,7 @@ impl Gate {
     /// Gives a frame to a link that must arrive, though nobody waits for what becomes of it.
     fn send_unanswered(&mut self, node: NodeId, frame: &[u8]) {
         let Some(peer) = self.nodes.get_mut(&node).filter(|peer| peer.standing != Standing::Lost) else { return };
+        mark(&mut self.dirty, node, peer);
         if let Sent::Queued(Some(sequence)) = peer.link.send(frame, true) {
             peer.note_sent(sequence, None);
         }

@@ -22,6 +22,8 @@ impl Gate {
     pub fn connected(&mut self, now: Now, node: NodeId, connection: u64) {
         if let Some(peer) = self.nodes.get_mut(&node) {
             peer.link.connected(at(now), connection);
+            peer.connection = connection;
+            mark(&mut self.dirty, node, peer);
             self.note_standing(now, node);
             self.settle(now);
         }
@@ -52,6 +54,8 @@ impl Gate {
         let Some(peer) = self.nodes.get_mut(&node) else { return Err(LinkError::Replaced) };
         let mut events = Vec::new();
         let consumed = peer.link.receive(connection, lane, bytes, &mut |event| events.push(event));
+        // It may have to say something of its own.
+        mark(&mut self.dirty, node, peer);
         for event in events {
             self.on_event(now, node, event);
         }
@@ -150,6 +154,7 @@ impl Gate {
                 let of_table = self.remote.poll_transmit(node, now);
                 let Some(frame) = of_table.or_else(|| self.source.poll_transmit(node, now)) else { break };
                 send_interest(peer, &frame);
+                mark(&mut self.dirty, node, peer);
             }
         }
     }
@@ -159,6 +164,7 @@ impl Gate {
         while let Some((node, frame)) = self.remote.poll_held() {
             if let Some(peer) = self.nodes.get_mut(&node).filter(|peer| peer.standing == Standing::Up) {
                 send_interest(peer, &frame);
+                mark(&mut self.dirty, node, peer);
             }
         }
     }
@@ -167,7 +173,7 @@ impl Gate {
     pub(super) fn tick_links(&mut self, now: Now) {
         for (&node, peer) in &mut self.nodes {
             if let Err(error) = peer.link.tick(at(now)) {
-                self.outputs.push_back(GateOutput::Close { node, error });
+                self.outputs.push_back(GateOutput::Close { node, connection: peer.connection, error });
             }
         }
         let lost_after_ms = self.settings.lost_after_ms;
@@ -238,6 +244,14 @@ impl Peer {
             SentFrame::Awaited { pending, .. } => Some(pending),
             SentFrame::Unawaited | SentFrame::Answered => None,
         }
+    }
+}
+
+/// Something may be ready for a node.
+pub(super) fn mark(dirty: &mut Vec<NodeId>, node: NodeId, peer: &mut Peer) {
+    if !peer.dirty {
+        peer.dirty = true;
+        dirty.push(node);
     }
 }
 

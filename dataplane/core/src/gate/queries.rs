@@ -12,6 +12,7 @@ use super::{
     Gate,
     frame::{BulkFrame, run_from_wire, run_to_wire},
     is_of_node,
+    links::mark,
 };
 use crate::{
     Now,
@@ -94,7 +95,10 @@ impl Gate {
         let Place { node, worker } = asked.place;
         let mut bytes = Vec::new();
         BulkFrame::Query { query: number, worker, filter: &asked.filter, after }.encode(&mut bytes);
-        let sent = self.nodes.get_mut(&node).map(|peer| peer.link.send_bulk(&bytes));
+        let sent = self.nodes.get_mut(&node).map(|peer| {
+            mark(&mut self.dirty, node, peer);
+            peer.link.send_bulk(&bytes)
+        });
         if matches!(sent, Some(Sent::Queued(_))) {
             self.queries.asked.insert(number, asked);
         } else {
@@ -165,9 +169,9 @@ impl Gate {
         let messages = &run_to_wire(messages, now.wall_ms);
         let mut bytes = Vec::new();
         BulkFrame::Page { query, workers: self.settings.workers, after, messages }.encode(&mut bytes);
-        if let Some(peer) = self.nodes.get_mut(&node)
-            && peer.link.send_bulk(&bytes) == Sent::Refused
-        {
+        let Some(peer) = self.nodes.get_mut(&node) else { return };
+        mark(&mut self.dirty, node, peer);
+        if peer.link.send_bulk(&bytes) == Sent::Refused {
             // Whoever asks has a bounded number of questions open, so that this is a page longer than a frame may be.
             bytes.clear();
             BulkFrame::Page { query, workers: self.settings.workers, after, messages: &[] }.encode(&mut bytes);

@@ -45,6 +45,8 @@ pub struct Cluster {
     /// Connections between nodes, the lower index first.
     up: BTreeMap<(usize, usize), u64>,
     connections: u64,
+    /// For whom something may be ready: from, to.
+    ready: BTreeSet<(usize, usize)>,
     /// Bytes on their way: from, to, lane.
     wires: BTreeMap<(usize, usize, usize), Vec<u8>>,
     /// Messages that left each node for each other one, in bytes of their lane.
@@ -70,6 +72,7 @@ impl Cluster {
             clients: Vec::new(),
             up: BTreeMap::new(),
             connections: 0,
+            ready: BTreeSet::new(),
             wires: BTreeMap::new(),
             sent_bytes: BTreeMap::new(),
             placement: Arc::new(spread(&ids, Keyspaces::default())),
@@ -277,6 +280,13 @@ impl Cluster {
     }
 
     fn transmit(&mut self, from: usize, to: usize) -> bool {
+        while let Some(dirty) = self.nodes[from].gate.next_dirty() {
+            let to = self.nodes.iter().position(|node| node.id == dirty).unwrap();
+            self.ready.insert((from, to));
+        }
+        if !self.ready.contains(&(from, to)) {
+            return false;
+        }
         let id = self.nodes[to].id;
         let mut any = false;
         for (n, lane) in LANES.into_iter().enumerate() {
@@ -287,6 +297,9 @@ impl Cluster {
             if lane == Lane::Messages {
                 *self.sent_bytes.entry((from, to)).or_default() += wire.len() - before;
             }
+        }
+        if !any {
+            self.ready.remove(&(from, to));
         }
         any
     }
