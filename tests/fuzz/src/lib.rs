@@ -10,6 +10,7 @@
 mod authentication;
 mod cursor;
 mod files;
+mod link;
 mod mqtt;
 pub mod mutation;
 mod node;
@@ -21,6 +22,7 @@ mod transport;
 
 pub use authentication::{fuzz_jwt, fuzz_scram};
 pub use files::{fuzz_access_rules, fuzz_config, fuzz_password_file};
+pub use link::fuzz_link;
 pub use mqtt::{fuzz_connect, fuzz_mqtt_packets, fuzz_mqtt_stream};
 pub use restore::fuzz_restore;
 pub use session_bytes::fuzz_worker_bytes;
@@ -38,7 +40,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "mqtt_packets", run: fuzz_mqtt_packets },
     Target { name: "mqtt_stream", run: fuzz_mqtt_stream },
     Target { name: "connect", run: fuzz_connect },
@@ -49,6 +51,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "restore", run: fuzz_restore },
     Target { name: "websocket", run: fuzz_websocket },
     Target { name: "proxy_protocol", run: fuzz_proxy_protocol },
+    Target { name: "link", run: fuzz_link },
     Target { name: "config", run: fuzz_config },
     Target { name: "access_rules", run: fuzz_access_rules },
     Target { name: "password_file", run: fuzz_password_file },

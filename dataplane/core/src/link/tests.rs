@@ -1,3 +1,4 @@
+mod vectors;
 mod world;
 
 use sluice_cluster::ClusterId;
