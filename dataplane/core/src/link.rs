@@ -18,6 +18,7 @@
 
 mod answers;
 mod bytes;
+mod client;
 mod error;
 mod hello;
 mod kept;
@@ -38,6 +39,7 @@ use self::{
 use crate::message::Reader;
 
 pub use self::{
+    client::{CLIENT_HEADER_BYTES_MAX, ClientHeader, ClientHeaderError},
     error::LinkError,
     hello::{Identity, Versions},
     limits::{FRAME_BYTES_MAX, LinkLimits, WINDOW_MAX},

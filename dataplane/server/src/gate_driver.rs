@@ -1,93 +1,105 @@
-//! Moves frames between the workers' mailboxes and the core's gate to other nodes. The links' thread runs it.
+//! What the links' thread asks: the core's gate to other nodes, and the mailboxes between it and the workers.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    os::unix::net::UnixStream,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use sluice_cluster::{NodeId, WorkerId};
 use sluice_dataplane_core::{
-    Gate, GateOutput, Input, Now,
-    link::{Lane, LinkError},
+    Gate, GateOutput, GateStats, Input, Now, Opened,
+    link::{ClientHeader, Lane, LinkError},
 };
 
-use crate::mailbox::{Arrival, Letter, Mailbox};
+use crate::{
+    clock::Clock,
+    links::Exchange,
+    listener::Seats,
+    mailbox::{Arrival, Letter, Mailbox},
+    transport::{Transport, Wire},
+};
 
 /// The gate, its mailbox and those of the workers.
 pub(crate) struct GateDriver {
     gate: Gate,
-    id: WorkerId,
-    mailbox: Mailbox,
-    workers: Arc<[Mailbox]>,
+    parts: Parts,
     letters: Vec<Letter>,
     /// Frames that workers had no room for, in order.
     undelivered: VecDeque<(WorkerId, Vec<u8>)>,
-    /// What is asked of the links.
-    asked: VecDeque<Asked>,
+    /// Connections that the gate wants closed.
+    closing: Vec<(NodeId, u64, LinkError)>,
+    /// The node's time when the thread's began.
+    offset_ms: u64,
+    /// The worker that gets the next client of another node.
+    next_worker: usize,
 }
 
-/// What the links are asked to do.
-pub(crate) enum Asked {
-    /// Close the connection to a node.
-    Close(NodeId),
-    /// Pass a client's connection on to a node.
-    Proxy(NodeId, Box<Arrival>),
-    /// End.
-    Stop,
+/// What connects a gate with the rest of the node.
+pub(crate) struct Parts {
+    /// The gate's mailbox.
+    pub(crate) mailbox: Mailbox,
+    /// The workers'.
+    pub(crate) workers: Arc<[Mailbox]>,
+    /// The node's time.
+    pub(crate) clock: Clock,
+    /// The names of the listeners, in the order of the configuration.
+    pub(crate) listeners: Vec<String>,
+    /// Places for connections.
+    pub(crate) seats: Arc<Seats>,
+}
+
+/// Something for the gate from the node's own threads.
+pub(crate) enum ForGate {
+    /// Give it something.
+    Tell(Box<dyn FnOnce(&mut Gate, Now) + Send>),
+    /// Its counters are wanted.
+    Stats(mpsc::Sender<GateStats>),
 }
 
 impl GateDriver {
-    /// A driver of `gate`. `mailbox` is the gate's own, which its reader sleeps at.
-    pub(crate) fn new(gate: Gate, mailbox: Mailbox, workers: Arc<[Mailbox]>) -> Self {
-        Self {
-            id: gate.id(),
+    /// A driver of `gate`, made on the thread of the links.
+    pub(crate) fn new(gate: Gate, parts: Parts) -> Self {
+        let mut driver = Self {
+            offset_ms: parts.clock.mono_ms(),
             gate,
-            mailbox,
-            workers,
+            parts,
             letters: Vec::new(),
             undelivered: VecDeque::new(),
-            asked: VecDeque::new(),
-        }
+            closing: Vec::new(),
+            next_worker: 0,
+        };
+        // The first letters may be there; only a reader that sleeps is woken.
+        driver.work();
+        driver
     }
 
-    /// The gate, to give it tables. Call [`Self::deliver`] afterwards.
-    pub(crate) fn gate_mut(&mut self) -> &mut Gate {
-        &mut self.gate
-    }
-
-    /// The gate.
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// The next thing that the links are asked.
-    pub(crate) fn poll_asked(&mut self) -> Option<Asked> {
-        self.asked.pop_front()
-    }
-
-    /// Whether the reader may sleep until its mailbox has something.
-    pub(crate) fn fall_asleep(&self) -> bool {
-        self.mailbox.fall_asleep()
-    }
-
-    /// Takes what the workers have sent, unless links are so full that it has to wait.
-    pub(crate) fn take_mail(&mut self, now: Now) {
+    /// Takes what the workers have sent, unless links are so full that it has to wait. Whether the reader may sleep.
+    fn take_mail(&mut self, now: Now) -> bool {
         if self.gate.wants_pause() {
-            return;
+            return true;
         }
         let mut letters = std::mem::take(&mut self.letters);
-        self.mailbox.take(&mut letters);
+        self.parts.mailbox.take(&mut letters);
         for letter in letters.drain(..) {
             match letter {
                 Letter::Input(Input::FromWorker { from, frames }) => self.gate.from_worker(now, from, &frames),
-                Letter::Proxy { node, arrival } => self.asked.push_back(Asked::Proxy(node, arrival)),
-                Letter::Stop => self.asked.push_back(Asked::Stop),
-                Letter::Input(_) | Letter::Arrival(_) | Letter::Report(_) | Letter::StopAccepting => {}
+                Letter::ForGate(ForGate::Tell(tell)) => tell(&mut self.gate, now),
+                Letter::ForGate(ForGate::Stats(answer)) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(*self.gate.stats());
+                }
+                Letter::Input(_) | Letter::Arrival(_) | Letter::Report(_) | Letter::StopAccepting | Letter::Stop => {}
             }
         }
         self.letters = letters;
-        self.deliver(now);
+        self.deliver();
+        self.parts.mailbox.fall_asleep()
     }
 
     /// Gives the workers what the gate has for them.
-    pub(crate) fn deliver(&mut self, _: Now) {
+    fn deliver(&mut self) {
         for (worker, frames) in std::mem::take(&mut self.undelivered) {
             self.send_frames(worker, frames);
         }
@@ -96,10 +108,7 @@ impl GateDriver {
                 GateOutput::ToWorker { worker, frames } => self.send_frames(worker, frames),
                 GateOutput::Homes(homes) => self.tell_all(|| Input::Homes(Arc::clone(&homes))),
                 GateOutput::Routes(routes) => self.tell_all(|| Input::Routes(Arc::clone(&routes))),
-                GateOutput::Close { node, error } => {
-                    tracing::warn!(%node, %error, "the link to a node is closed");
-                    self.asked.push_back(Asked::Close(node));
-                }
+                GateOutput::Close { node, connection, error } => self.closing.push((node, connection, error)),
                 GateOutput::Reach { node, up: true } => tracing::info!(%node, "there is a link to a node"),
                 GateOutput::Reach { node, up: false } => tracing::info!(%node, "the link to a node is down"),
                 GateOutput::Lost { node } => {
@@ -109,58 +118,11 @@ impl GateDriver {
         }
     }
 
-    /// Whether workers have so much to read that nothing more should be taken from links.
-    pub(crate) fn is_stuffed(&self) -> bool {
-        !self.undelivered.is_empty()
-    }
-
-    /// There is a connection to a node.
-    pub(crate) fn connected(&mut self, now: Now, node: NodeId, connection: u64) {
-        self.gate.connected(now, node, connection);
-        self.deliver(now);
-    }
-
-    /// A connection is gone.
-    pub(crate) fn disconnected(&mut self, now: Now, node: NodeId, connection: u64) {
-        self.gate.disconnected(now, node, connection);
-        self.deliver(now);
-    }
-
-    /// Takes bytes of a lane; says how many are done with.
-    pub(crate) fn receive(
-        &mut self,
-        now: Now,
-        node: NodeId,
-        connection: u64,
-        lane: Lane,
-        bytes: &[u8],
-    ) -> Result<usize, LinkError> {
-        let consumed = self.gate.receive(now, node, connection, lane, bytes);
-        self.deliver(now);
-        consumed
-    }
-
-    /// Appends what a lane has to send.
-    pub(crate) fn transmit(&mut self, now: Now, node: NodeId, lane: Lane, out: &mut Vec<u8>, max: usize) -> bool {
-        self.gate.transmit(now, node, lane, out, max)
-    }
-
-    /// When [`Self::tick`] is due, in monotonic milliseconds.
-    pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        self.gate.poll_timeout()
-    }
-
-    /// Does what is due.
-    pub(crate) fn tick(&mut self, now: Now) {
-        self.gate.tick(now);
-        self.deliver(now);
-    }
-
     fn send_frames(&mut self, to: WorkerId, frames: Vec<u8>) {
         let waits = self.undelivered.iter().any(|(worker, _)| *worker == to);
         let refused = match waits {
             true => Err(frames),
-            false => self.workers[to.index()].post_frames(self.id, frames, &self.mailbox),
+            false => self.parts.workers[to.index()].post_frames(self.gate.id(), frames, &self.parts.mailbox),
         };
         if let Err(frames) = refused {
             self.undelivered.push_back((to, frames));
@@ -168,8 +130,95 @@ impl GateDriver {
     }
 
     fn tell_all(&self, input: impl Fn() -> Input) {
-        for worker in self.workers.iter() {
+        for worker in self.parts.workers.iter() {
             worker.post(Letter::Input(input()));
         }
+    }
+
+    /// A turn may have left letters, or what waits for workers: it is called again until all is done.
+    fn work(&mut self) {
+        let now = self.parts.clock.now();
+        while !self.take_mail(now) {}
+        self.deliver();
+    }
+}
+
+impl Exchange for GateDriver {
+    fn turn(&mut self, _: Duration) {
+        self.work();
+    }
+
+    fn connected(&mut self, _: Duration, peer: NodeId, connection: u64) {
+        self.gate.connected(self.parts.clock.now(), peer, connection);
+        self.deliver();
+    }
+
+    fn disconnected(&mut self, _: Duration, peer: NodeId, connection: u64) {
+        self.gate.disconnected(self.parts.clock.now(), peer, connection);
+        self.deliver();
+    }
+
+    fn receive(
+        &mut self,
+        _: Duration,
+        peer: NodeId,
+        connection: u64,
+        lane: Lane,
+        bytes: &[u8],
+    ) -> Result<usize, LinkError> {
+        let consumed = self.gate.receive(self.parts.clock.now(), peer, connection, lane, bytes);
+        self.deliver();
+        // Answers may have made room for what the workers have.
+        self.work();
+        consumed
+    }
+
+    fn transmit(&mut self, _: Duration, peer: NodeId, lane: Lane, out: &mut Vec<u8>, max: usize) -> bool {
+        self.gate.transmit(self.parts.clock.now(), peer, lane, out, max)
+    }
+
+    fn next_dirty(&mut self) -> Option<NodeId> {
+        self.gate.next_dirty()
+    }
+
+    fn accepts(&self, _: NodeId) -> bool {
+        self.undelivered.is_empty()
+    }
+
+    fn queued_bytes(&self, peer: NodeId) -> usize {
+        self.gate.queued_bytes(peer)
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        // A millisecond later, so that it has come for certain by the node's time.
+        let due_ms = self.gate.poll_timeout()?;
+        Some(Duration::from_millis((due_ms + 1).saturating_sub(self.offset_ms)))
+    }
+
+    fn tick(&mut self, _: Duration, close: &mut dyn FnMut(NodeId, u64, LinkError)) {
+        self.gate.tick(self.parts.clock.now());
+        self.work();
+        for (node, connection, error) in std::mem::take(&mut self.closing) {
+            close(node, connection, error);
+        }
+    }
+
+    fn client(&mut self, _: Duration, from: NodeId, header: ClientHeader, socket: UnixStream) {
+        let Some(listener) = self.parts.listeners.iter().position(|name| *name == header.listener) else {
+            tracing::warn!(node = %from, listener = header.listener, "a client of another node came through a listener that this node does not have: give listeners the same names on all nodes");
+            return;
+        };
+        let Some(seat) = self.parts.seats.take() else { return };
+        let opened = Opened {
+            listener: listener as u16,
+            peer: header.address,
+            transport: header.transport,
+            certificate: header.certificate,
+            via: Some(from),
+        };
+        let wire = Wire::Unix(mio::net::UnixStream::from_std(socket));
+        let arrival = Arrival { transport: Transport::new(wire, None, None, seat), opened, bytes: Vec::new() };
+        self.next_worker = (self.next_worker + 1) % self.parts.workers.len();
+        self.parts.workers[self.next_worker].post(Letter::Arrival(Box::new(arrival)));
     }
 }

@@ -233,7 +233,7 @@ impl Greeter {
                     self.greetings.clear();
                 }
                 Letter::Stop => self.stopped = true,
-                Letter::Input(_) | Letter::Arrival(_) | Letter::Proxy { .. } => {}
+                Letter::Input(_) | Letter::Arrival(_) | Letter::ForGate(_) => {}
             }
         }
         self.letters = letters;

@@ -2,13 +2,13 @@
 
 pub mod admin;
 mod auth_pool;
-mod client_stream;
 mod clock;
 pub mod config;
 mod connect_rate;
 mod event_log;
 mod gate_driver;
 mod greeter;
+pub mod links;
 mod listener;
 mod mailbox;
 pub mod metrics;

@@ -8,11 +8,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use mio::Waker;
-use sluice_cluster::{NodeId, WorkerId};
+use sluice_cluster::WorkerId;
 use sluice_dataplane_core::{Input, Opened, Stats};
 use tokio::sync::Notify;
 
-use crate::{stats::DriverStats, transport::Transport};
+use crate::{gate_driver::ForGate, stats::DriverStats, transport::Transport};
 
 /// One thing for a worker to take note of.
 pub(crate) enum Letter {
@@ -20,13 +20,8 @@ pub(crate) enum Letter {
     Input(Input),
     /// A connection that was opened elsewhere: its greeting is over, or another worker hands it over.
     Arrival(Box<Arrival>),
-    /// For the gate: a connection whose session lives at another node.
-    Proxy {
-        /// The node.
-        node: NodeId,
-        /// The connection.
-        arrival: Box<Arrival>,
-    },
+    /// For the gate: something from the node.
+    ForGate(ForGate),
     /// Somebody wants the counters.
     Report(mpsc::Sender<Report>),
     /// Accept nothing more.

@@ -8,6 +8,7 @@
 //! ```
 
 mod access;
+mod cluster;
 mod credentials;
 mod listeners;
 mod plan;
@@ -28,7 +29,10 @@ use sluice_dataplane_core::{Input, Stats};
 use sluice_dataplane_store::Store;
 use sluice_service::{reload::Reloader, tls::TlsContext};
 
-use self::start::Starting;
+use self::{
+    cluster::{Gateway, Member},
+    start::Starting,
+};
 use crate::{
     config::{Bind, NodeConfig},
     listener::Seats,
@@ -46,6 +50,7 @@ pub struct RunningNode {
     seats: Arc<Seats>,
     reloader: Reloader,
     store: Arc<Store>,
+    gateway: Option<Gateway>,
     /// Its end ends the `$SYS` thread.
     _ticking: mpsc::Sender<()>,
 }
@@ -82,8 +87,17 @@ impl OnDamage {
 /// # Errors
 /// What cannot be opened or read, in words for the operator. Nothing is left running then.
 pub fn start(config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<RunningNode> {
+    start_as(config, on_damage, None)
+}
+
+/// As [`start`], one node of several if it is a `member`.
+fn start_as(config: &NodeConfig, on_damage: OnDamage, member: Option<&Member>) -> anyhow::Result<RunningNode> {
     system::raise_descriptor_limit();
-    Starting::prepare(config)?.start(config, on_damage)
+    let mut starting = Starting::prepare(config)?;
+    if let Some(member) = member {
+        starting = starting.join(config, member)?;
+    }
+    starting.start(config, on_damage)
 }
 
 impl RunningNode {

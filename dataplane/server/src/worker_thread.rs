@@ -17,7 +17,7 @@ mod outputs;
 mod serve;
 mod warm;
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use mio::{Events, Poll, Token, event::Event};
 use sluice_cluster::WorkerId;
@@ -28,6 +28,7 @@ use crate::{
     auth_pool::AuthPool,
     clock::{self, Clock},
     event_log::EventLog,
+    links::LinksHandle,
     listener::{Acceptor, Admission},
     mailbox::{Letter, Mailbox, Report},
     stats::DriverStats,
@@ -46,7 +47,8 @@ pub(crate) struct WorkerThread {
     letters: Vec<Letter>,
     /// The mailboxes of all workers, this one's among them, and behind them the gate's if there are other nodes.
     peers: Vec<Mailbox>,
-    workers: usize,
+    /// The way for clients whose session lives at another node.
+    away: Option<Away>,
     /// Frames that other workers had no room for, in order. While there are any, no client is read.
     undelivered: VecDeque<(WorkerId, Vec<u8>)>,
     acceptors: Vec<Acceptor>,
@@ -70,6 +72,15 @@ pub(crate) struct WorkerThread {
     stopped: bool,
 }
 
+/// The way to other nodes for a connection.
+#[derive(Clone)]
+pub(crate) struct Away {
+    /// The links.
+    pub(crate) links: LinksHandle,
+    /// The names of the listeners, by which the other node finds its own.
+    pub(crate) listeners: Arc<[String]>,
+}
+
 /// What a worker's thread is made of.
 pub(crate) struct Parts {
     pub(crate) id: WorkerId,
@@ -77,8 +88,7 @@ pub(crate) struct Parts {
     pub(crate) poll: Poll,
     pub(crate) clock: Clock,
     pub(crate) peers: Vec<Mailbox>,
-    /// How many of the peers are workers.
-    pub(crate) workers: usize,
+    pub(crate) away: Option<Away>,
     pub(crate) acceptors: Vec<Acceptor>,
     pub(crate) admission: Admission,
     pub(crate) storage: Box<dyn Storage>,
@@ -92,7 +102,7 @@ impl WorkerThread {
     /// # Errors
     /// The kernel refuses readiness events for a listener.
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { id, mut worker, poll, clock, peers, workers, mut acceptors, admission, storage, auth, log } = parts;
+        let Parts { id, mut worker, poll, clock, peers, away, mut acceptors, admission, storage, auth, log } = parts;
         worker.set_clock(Some(clock::stopwatch_ns));
         for (index, acceptor) in acceptors.iter_mut().enumerate() {
             acceptor.register(poll.registry(), Place::Acceptor(index).token())?;
@@ -106,7 +116,7 @@ impl WorkerThread {
             mailbox: peers[id.index()].clone(),
             letters: Vec::new(),
             peers,
-            workers,
+            away,
             undelivered: VecDeque::new(),
             acceptors,
             admission,
@@ -202,7 +212,7 @@ impl WorkerThread {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(self.report());
                 }
-                Letter::Proxy { node, .. } => tracing::error!(%node, "a worker was given what is for the gate"),
+                Letter::ForGate(_) => tracing::error!("a worker was given what is for the gate"),
                 Letter::StopAccepting => self.acceptors.clear(),
                 Letter::Stop => self.stopped = true,
             }

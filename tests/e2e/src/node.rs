@@ -108,7 +108,7 @@ fn configuration(address: SocketAddr, workers: u16) -> String {
 }
 
 /// A port that nobody listens on, below the range from which the kernel gives ports to outgoing connections.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(20_000..32_000);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
@@ -118,7 +118,7 @@ fn free_port() -> u16 {
 }
 
 /// The server's binary: `SLUICE_BIN`, or the one of this workspace, built when it is missing.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Ok(binary) = env::var("SLUICE_BIN") {
         return binary.into();
     }

@@ -16,6 +16,7 @@ use sluice_service::reload::Subjects;
 
 use super::{
     OnDamage, RunningNode,
+    cluster::{Gateway, Member},
     plan::Plan,
     pulse,
     standing::StandingNews,
@@ -42,6 +43,7 @@ pub(super) struct Starting {
     greeters: Vec<Mailbox>,
     greeter_polls: Vec<Poll>,
     threads: Vec<JoinHandle<()>>,
+    gateway: Option<Gateway>,
 }
 
 impl Starting {
@@ -51,7 +53,16 @@ impl Starting {
         let (worker_polls, workers) = mailboxes(usize::from(plan.workers), worker_thread::mailbox_token())?;
         let (greeter_polls, greeters) = mailboxes(plan.listeners.greeters.len(), greeter::mailbox_token())?;
         let (workers, clock, threads) = (workers.into(), Clock::start(), Vec::new());
-        Ok(Self { plan, clock, workers, worker_polls, greeters, greeter_polls, threads })
+        let gateway = None;
+        Ok(Self { plan, clock, workers, worker_polls, greeters, greeter_polls, threads, gateway })
+    }
+
+    /// Makes the node one of several: opens the port for the others.
+    pub(super) fn join(mut self, config: &NodeConfig, member: &Member) -> anyhow::Result<Self> {
+        let Plan { settings, seats, .. } = &self.plan;
+        let (peers, seed) = (&config.cluster.peers, system::random()?);
+        self.gateway = Some(Gateway::start(member, peers, settings, seats, &self.workers, self.clock, seed)?);
+        Ok(self)
     }
 
     /// Opens the store, restores what is in it, and serves.
@@ -104,8 +115,8 @@ impl Starting {
                 worker: Worker::new(id, self.plan.workers, settings, rules, system::random()?),
                 poll,
                 clock: self.clock,
-                peers: self.workers.to_vec(),
-                workers: self.workers.len(),
+                peers: self.workers.iter().chain(self.gateway.as_ref().map(Gateway::mailbox)).cloned().collect(),
+                away: self.gateway.as_ref().map(Gateway::away),
                 acceptors,
                 admission: self.plan.admission(),
                 storage: Box::new(StoreOf { store: Arc::clone(store), worker: id }),
@@ -151,7 +162,7 @@ impl Starting {
 
     /// Watches the files, starts the `$SYS` tick, and is done.
     fn finish(self, config: &NodeConfig, store: Arc<Store>) -> anyhow::Result<RunningNode> {
-        let Self { plan, workers, greeters, threads, .. } = self;
+        let Self { plan, workers, greeters, threads, gateway, .. } = self;
         let mut subjects = Subjects::new();
         plan.access.watch(&mut subjects, &workers);
         let tls = plan.listeners.by_listener();
@@ -177,6 +188,7 @@ impl Starting {
             seats: plan.seats,
             reloader,
             store,
+            gateway,
             _ticking: ticking,
         })
     }

@@ -7,10 +7,13 @@
 //! ```
 
 use sluice_cluster::{NodeId, WorkerId};
-use sluice_dataplane_core::{ClosedBy, ConnId, Flush, Outbox};
+use sluice_dataplane_core::{ClosedBy, ConnId, Flush, Outbox, link::ClientHeader};
 
 use super::WorkerThread;
-use crate::mailbox::{Arrival, Letter};
+use crate::{
+    links::ClientAway,
+    mailbox::{Arrival, Letter},
+};
 
 impl WorkerThread {
     /// Reads no more, and closes once everything is written.
@@ -81,15 +84,20 @@ impl WorkerThread {
         }
     }
 
-    /// Gives a connection with all its unread bytes to the gate, for the node where its session lives.
-    pub(super) fn proxy(&mut self, id: ConnId, node: NodeId) {
-        let Some(arrival) = self.take_out(id) else { return };
-        match self.peers.get(self.workers) {
-            Some(gate) => gate.post(Letter::Proxy { node, arrival: Box::new(arrival) }),
-            None => {
-                tracing::error!(%node, "a connection belongs to another node, and there is no way to it, closing it")
-            }
-        }
+    /// Gives a connection with all its unread bytes to the node where its session lives.
+    pub(super) fn send_away(&mut self, id: ConnId, node: NodeId) {
+        let Some(Arrival { transport, opened, bytes }) = self.take_out(id) else { return };
+        let Some(away) = &self.away else {
+            tracing::error!(%node, "a connection belongs to another node, and there is no way to it, closing it");
+            return;
+        };
+        let header = ClientHeader {
+            listener: away.listeners.get(usize::from(opened.listener)).cloned().unwrap_or_default(),
+            transport: opened.transport,
+            address: opened.peer,
+            certificate: opened.certificate,
+        };
+        away.links.send_client(node, ClientAway { transport, header, bytes });
     }
 
     /// Takes a connection out of this thread, with all that is not read yet.

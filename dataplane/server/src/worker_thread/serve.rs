@@ -150,7 +150,7 @@ impl WorkerThread {
                 Step::Over
             }
             Then::Proxy(node) => {
-                self.proxy(id, node);
+                self.send_away(id, node);
                 Step::Over
             }
             Then::Close => {

@@ -1,4 +1,4 @@
-//! TLS for a listener: from PEM files to a configuration that can be replaced under running connections.
+//! TLS for a listener, and between nodes: from PEM files to a configuration that can be replaced under running connections.
 //!
 //! TLS 1.2 and 1.3 with the ring provider. A [`TlsContext`] hands out the configuration of this moment; a connection
 //! keeps the one it began with, so a reload drops nobody. A reload that fails changes nothing.
@@ -8,6 +8,7 @@
 mod certificate;
 mod clients;
 mod error;
+mod peer;
 mod resolve;
 mod revoked;
 
@@ -20,6 +21,7 @@ pub use self::{
     certificate::CertificateFiles,
     clients::{ClientAuth, ClientAuthority},
     error::TlsError,
+    peer::{PeerFiles, PeerTls, uri_names},
     revoked::Revoked,
 };
 use self::{certificate::Identity, resolve::ByName};

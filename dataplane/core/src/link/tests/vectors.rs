@@ -1,4 +1,5 @@
 //! The vectors of docs/protocol/peer.md.
+use sluice_cluster::Label;
 
 use std::fmt::Write as _;
 
