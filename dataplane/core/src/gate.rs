@@ -33,7 +33,7 @@ use std::{
 
 use sluice_cluster::{
     ClusterId, Label, Node, NodeId, Placement, Policies, Sharding, WorkerId,
-    interest::{Incarnation, Interest, InterestLimits, InterestSource, Position},
+    interest::{Incarnation, Interest, InterestFrame, InterestLimits, InterestSource, Position},
     routing::{BaseTable, InstallError, Reach, Region, RoutingTable},
 };
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
@@ -85,6 +85,7 @@ pub struct Gate {
     local: Local,
     nodes: BTreeMap<NodeId, Peer>,
     placement: Option<Arc<Placement>>,
+    has_control: bool,
     homes: Arc<Homes>,
     residency: Residency,
     pendings: Pendings,
@@ -223,6 +224,7 @@ impl Gate {
             local: Local::new(settings.seed),
             nodes: BTreeMap::new(),
             placement: None,
+            has_control: false,
             homes: Arc::default(),
             residency: Residency::default(),
             pendings: Pendings::default(),
@@ -349,6 +351,29 @@ impl Gate {
     /// What this node wants, for control.
     pub fn interest(&self) -> impl Iterator<Item = (&Arc<ParsedFilter>, Interest)> {
         self.source.iter()
+    }
+
+    /// Control has a stream to this node, or has none any more: then it asks again.
+    pub fn set_control(&mut self, is_connected: bool) {
+        self.has_control = is_connected;
+        if !is_connected {
+            self.source.forget(CONTROL);
+        }
+    }
+
+    /// Takes a question or an acknowledgement of control about what this node wants.
+    pub fn handle_control(&mut self, now: Now, frame: &InterestFrame) {
+        if self.has_control {
+            self.source.handle(CONTROL, frame, Duration::from_millis(now.mono_ms));
+        }
+    }
+
+    /// The next frame for control, when there is room for one.
+    pub fn poll_control(&mut self, now: Now) -> Option<InterestFrame> {
+        if !self.has_control {
+            return None;
+        }
+        self.source.poll_transmit(CONTROL, Duration::from_millis(now.mono_ms))
     }
 
     /// How far it has counted the changes of that.
@@ -532,6 +557,9 @@ impl Gate {
         self.tell_all(&Frame::Forget { node });
     }
 }
+
+/// Control among those that hear of this node's interest: no node has this id.
+const CONTROL: NodeId = NodeId(0);
 
 /// The name of a node's region, as tables have it; empty when it has none.
 #[must_use]

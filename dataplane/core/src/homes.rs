@@ -8,6 +8,8 @@ use sluice_cluster::{NodeId, Placement, Replicas};
 #[derive(Clone, Debug, Default)]
 pub struct Homes {
     me: NodeId,
+    /// Whether there are other nodes at all.
+    is_clustered: bool,
     placement: Option<Arc<Placement>>,
     reachable: BTreeSet<NodeId>,
 }
@@ -19,15 +21,15 @@ pub enum Home {
     Here,
     /// At another node, to which there is a link.
     Away(NodeId),
-    /// At another node, to which there is none.
-    Unreachable(NodeId),
+    /// At another node, to which there is none, or nobody knows where.
+    Unreachable,
 }
 
 impl Homes {
-    /// What node `me` knows. Without a placement everything is at home here.
+    /// What node `me` of a cluster knows. The default is that of a node that is alone: everything is at home here.
     #[must_use]
     pub fn new(me: NodeId, placement: Option<Arc<Placement>>, reachable: BTreeSet<NodeId>) -> Self {
-        Self { me, placement, reachable }
+        Self { me, is_clustered: true, placement, reachable }
     }
 
     /// The home of a client's session.
@@ -42,18 +44,26 @@ impl Homes {
         self.home(|placement| placement.of_topic(topic).1)
     }
 
-    /// A shard that nobody has been given yet is served where its clients are.
+    /// The node that has a topic's retained message, if there is one and it is another.
+    pub(crate) fn node_of_topic(&self, topic: &str) -> Option<NodeId> {
+        let voter = self.placement.as_deref().and_then(|placement| first_voter(placement.of_topic(topic).1));
+        voter.filter(|&node| node != self.me)
+    }
+
     fn home<'a>(&'a self, find: impl Fn(&'a Placement) -> Option<&'a Replicas>) -> Home {
-        let replicas = self.placement.as_deref().and_then(find);
-        let Some(&node) = replicas.and_then(|replicas| replicas.voters().first()) else { return Home::Here };
-        if node == self.me {
-            Home::Here
-        } else if self.reachable.contains(&node) {
-            Home::Away(node)
-        } else {
-            Home::Unreachable(node)
+        if !self.is_clustered {
+            return Home::Here;
+        }
+        match self.placement.as_deref().and_then(|placement| first_voter(find(placement))) {
+            Some(node) if node == self.me => Home::Here,
+            Some(node) if self.reachable.contains(&node) => Home::Away(node),
+            Some(_) | None => Home::Unreachable,
         }
     }
+}
+
+fn first_voter(replicas: Option<&Replicas>) -> Option<NodeId> {
+    replicas?.voters().first().copied()
 }
 
 #[cfg(test)]
@@ -63,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_home_is_here_or_away_or_out_of_reach_and_what_nobody_has_is_here() {
+    fn a_home_is_here_or_away_or_out_of_reach_and_what_nobody_has_is_out_of_reach_too() {
         let keyspaces = Keyspaces::default();
         let key = |client| keyspaces.shard_of_client(client);
         let at = |node| Replicas::first([NodeId(node)]).unwrap();
@@ -71,9 +81,10 @@ mod tests {
         let placement = Placement::new(Version::default(), keyspaces.clone(), shards).unwrap();
         let homes = Homes::new(NodeId(1), Some(Arc::new(placement)), [NodeId(2)].into_iter().collect());
         let of = ["a", "b", "c", "d"].map(|client| homes.of_client(client));
-        assert_eq!(of, [Home::Here, Home::Away(NodeId(2)), Home::Unreachable(NodeId(3)), Home::Here]);
-        assert_eq!(Homes::default().of_client("b"), Home::Here);
+        assert_eq!(of, [Home::Here, Home::Away(NodeId(2)), Home::Unreachable, Home::Unreachable]);
+        assert_eq!(Homes::default().of_client("b"), Home::Here, "a node that is alone");
+        assert_eq!(Homes::new(NodeId(1), None, BTreeSet::new()).of_client("a"), Home::Unreachable, "not told yet");
         assert_ne!(ShardKey { keyspace: KeyspaceId::TOPICS, ..key("a") }, key("a"));
-        assert_eq!(homes.of_topic("a"), Home::Here);
+        assert_eq!(homes.of_topic("a"), Home::Unreachable);
     }
 }

@@ -34,12 +34,15 @@ mod wills;
 
 pub(crate) use claims::Claiming;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use sluice_cluster::{ShardId, Sharding, WorkerId};
+use sluice_cluster::{NodeId, ShardId, Sharding, WorkerId};
 use sluice_dataplane_access::{Principal, Rules};
 use sluice_topic::Limits;
 
@@ -178,7 +181,11 @@ impl Worker {
             retained_on_disk_batch: 0,
             journal: Journal::default(),
             peers: Peers::new(id, workers, settings.has_gate),
-            homes: Arc::default(),
+            homes: Arc::new(if settings.has_gate {
+                Homes::new(NodeId::default(), None, BTreeSet::new())
+            } else {
+                Homes::default()
+            }),
             claims: claims::Claims::default(),
             timers: Timers::default(),
             outputs: VecDeque::new(),

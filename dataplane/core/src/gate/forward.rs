@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     Now,
-    homes::Home,
     link::{Outcome, Sent},
     message::address_of,
 };
@@ -73,8 +72,8 @@ impl Gate {
     /// A retained message, for its home.
     pub(super) fn forward_retained(&mut self, now: Now, from: WorkerId, ticket: u64, message: &[u8]) {
         let Some((topic, _)) = address_of(message) else { return };
-        let (Home::Away(node) | Home::Unreachable(node)) = self.homes.of_topic(topic) else {
-            // The placement has changed since: the worker finds it here the next time.
+        let Some(node) = self.homes.node_of_topic(topic) else {
+            // Nobody has it, or the placement has changed since and the worker finds it here the next time.
             self.done(from, ticket, REFUSED);
             return;
         };

@@ -86,7 +86,7 @@ impl Gate {
         }
         match self.homes.of_topic(filter) {
             Home::Away(node) => BTreeSet::from([node]),
-            Home::Here | Home::Unreachable(_) => BTreeSet::new(),
+            Home::Here | Home::Unreachable => BTreeSet::new(),
         }
     }
 

@@ -55,6 +55,7 @@ struct Held {
 
 #[derive(Clone, Copy)]
 struct Mine {
+    /// The default until it was told.
     home: NodeId,
     serial: u64,
 }
@@ -103,9 +104,9 @@ impl Worker {
                 return self.attach(now, id, principal, expires_wall_ms);
             }
             Home::Away(node) => node,
-            Home::Unreachable(node) => {
+            Home::Unreachable => {
                 // It is told when it can be. Until then the id is unique at this node only.
-                self.note_claim(&client, node);
+                self.note_claim(&client, NodeId::default());
                 return self.attach(now, id, principal, expires_wall_ms);
             }
         };

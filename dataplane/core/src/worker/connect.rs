@@ -80,10 +80,10 @@ impl Worker {
         match self.homes.of_client(client_id) {
             Home::Away(node) if !is_transient && !came_through => return Some(Flow::Proxy(node)),
             // Out of reach, or the node it came through knows another placement: it comes back.
-            Home::Away(_) | Home::Unreachable(_) if !is_transient => {
+            Home::Away(_) | Home::Unreachable if !is_transient => {
                 return Some(self.refuse_connect(now, id, ReasonCode::ServerUnavailable));
             }
-            Home::Here | Home::Away(_) | Home::Unreachable(_) => {}
+            Home::Here | Home::Away(_) | Home::Unreachable => {}
         }
         let home = self.sharding.worker_of(self.sharding.of_client(client_id));
         (home != self.id).then_some(Flow::HandOver(home))

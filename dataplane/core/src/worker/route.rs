@@ -243,7 +243,7 @@ impl Worker {
         }
         match self.homes.of_topic(topic) {
             Home::Here => self.sharding.worker_of(self.sharding.of_topic(topic)),
-            Home::Away(_) | Home::Unreachable(_) => self.gate(),
+            Home::Away(_) | Home::Unreachable => self.gate(),
         }
     }
 }
