@@ -5,6 +5,7 @@ mod auth_pool;
 mod clock;
 pub mod config;
 mod connect_rate;
+pub mod control;
 mod event_log;
 mod gate_driver;
 mod greeter;

@@ -4,6 +4,7 @@
 //! either kind reads its file, speaks to systemd and shows its figures in the same way.
 
 pub mod config;
+pub mod durable;
 pub mod lifecycle;
 pub mod metrics;
 pub mod reload;

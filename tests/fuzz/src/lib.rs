@@ -14,6 +14,7 @@ mod link;
 mod mqtt;
 pub mod mutation;
 mod node;
+mod push;
 mod restore;
 mod session_bytes;
 mod session_model;
@@ -24,6 +25,7 @@ pub use authentication::{fuzz_jwt, fuzz_scram};
 pub use files::{fuzz_access_rules, fuzz_config, fuzz_password_file};
 pub use link::fuzz_link;
 pub use mqtt::{fuzz_connect, fuzz_mqtt_packets, fuzz_mqtt_stream};
+pub use push::fuzz_push;
 pub use restore::fuzz_restore;
 pub use session_bytes::fuzz_worker_bytes;
 pub use session_model::fuzz_worker;
@@ -57,4 +59,5 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "password_file", run: fuzz_password_file },
     Target { name: "scram", run: fuzz_scram },
     Target { name: "jwt", run: fuzz_jwt },
+    Target { name: "push", run: fuzz_push },
 ];

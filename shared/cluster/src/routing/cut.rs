@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sluice_topic::{ParsedFilter, TopicFilter};
+use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
 use super::build::Row;
 use super::parts::{PARTS, PartGroup, RoutesHead, RoutesPart, part_of};
-use super::{BuildReport, Target};
+use super::{BaseTable, BuildReport, Target};
 use crate::interest::Interest;
 
 /// The rows of one table.
@@ -54,6 +54,30 @@ impl<'a> RouteRows<'a> {
             let places = rows.iter().map(|row| row.target << 1 | u32::from(row.durable));
             Some((rows.first()?.filter, places))
         })
+    }
+}
+
+impl BaseTable {
+    /// Hands out the rows of the table, to be cut into parts. Costs a copy of its text.
+    pub fn with_rows<R>(&self, f: impl FnOnce(&RouteRows<'_>) -> R) -> R {
+        // What is in a table was a filter when it came in, whatever the limits were.
+        let anything = Limits { topic_bytes_max: usize::MAX, levels_max: usize::MAX };
+        let filter = |(text, set): (String, &u32)| Some((TopicFilter::parse(&text, &anything).ok()?, *set));
+        let mut filters: Vec<(TopicFilter, u32)> = self.filters.iter().filter_map(filter).collect();
+        filters.sort_unstable();
+        let rows = filters.iter().flat_map(|(filter, set)| {
+            let places = self.sets[*set as usize].iter();
+            places.map(move |place| Row { filter, target: place >> 1, durable: place & 1 != 0 })
+        });
+        let groups = self.groups.iter().flat_map(|(_, rows)| rows.iter());
+        let rows = RouteRows {
+            head: RoutesHead { positions: self.positions.clone() },
+            targets: self.targets.clone(),
+            rows: rows.collect(),
+            groups: groups.map(|row| ((&row.filter, row.target), row.interest)).collect(),
+            report: BuildReport::default(),
+        };
+        f(&rows)
     }
 }
 

@@ -115,6 +115,12 @@ pub fn write_routes(rows: &RouteRows<'_>) -> Resources {
     rows.parts().map(part).chain([head]).collect()
 }
 
+/// A base table that was built whole.
+#[must_use]
+pub fn write_table(table: &BaseTable) -> Resources {
+    table.with_rows(write_routes)
+}
+
 /// The base table of a version. Of equal names both count, as do those of an older table beside it.
 ///
 /// # Errors

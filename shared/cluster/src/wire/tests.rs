@@ -273,6 +273,7 @@ proptest! {
         let cut = builder(&rows).finish();
         prop_assert_eq!((cut.report().rows, cut.report().covered), (report.rows, report.covered));
         let read = read_table(&write_routes(&cut)).unwrap();
+        prop_assert_eq!(write_table(&table), write_routes(&cut));
         prop_assert_eq!(read.digest(), table.digest());
         prop_assert_eq!((read.len(), read.positions()), (table.len(), table.positions()));
     }

@@ -8,6 +8,7 @@
 mod certificate;
 mod clients;
 mod error;
+pub mod member;
 mod peer;
 mod resolve;
 mod revoked;
