@@ -257,6 +257,12 @@ impl Link {
         self.connection.as_ref().and_then(|connection| connection.protocol)
     }
 
+    /// The connection of this moment.
+    #[must_use]
+    pub fn connection(&self) -> Option<u64> {
+        self.connection.as_ref().map(|connection| connection.id)
+    }
+
     /// The peer.
     #[must_use]
     pub fn peer(&self) -> NodeId {

@@ -146,11 +146,13 @@ impl<E: Exchange + 'static> Driver<E> {
     }
 
     /// Closes a connection whose other side does not keep to the protocol.
-    fn close(&self, peer: NodeId, connection: u64, why: LinkError) {
-        if let Some(peer) = self.peers.borrow().get(&peer)
+    fn close(&self, node: NodeId, connection: u64, why: LinkError) {
+        if let Some(peer) = self.peers.borrow_mut().get_mut(&node)
             && let Some(live) = peer.live.as_ref().filter(|live| live.id == connection)
         {
+            tracing::warn!(peer = %node, error = %why, "a node does not keep to the protocol");
             live.connection.close(Code::Protocol.into(), why.to_string().as_bytes());
+            peer.last_error = Some(why.to_string());
         }
     }
 

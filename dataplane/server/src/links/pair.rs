@@ -2,9 +2,9 @@
 
 use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
 
-use quinn::{Connection, Incoming, RecvStream};
+use quinn::{Connection, ConnectionError, Incoming, RecvStream};
 use sluice_cluster::NodeId;
-use sluice_dataplane_core::link::{Lane, LinkError};
+use sluice_dataplane_core::link::Lane;
 use tokio::{
     sync::{Mutex, Notify},
     task::{AbortHandle, JoinHandle, JoinSet, spawn_local},
@@ -33,7 +33,7 @@ pub(super) struct Peer {
     opening: Option<AbortHandle>,
     connections: u64,
     past: Counted,
-    last_error: Option<String>,
+    pub(super) last_error: Option<String>,
 }
 
 /// The connection of this moment.
@@ -295,7 +295,10 @@ async fn serve<E: Exchange + 'static>(
         Some(peer) if peer.is_live(id) => {
             peer.past = peer.past.plus(&connection);
             peer.live = None;
-            peer.last_error = Some(why.to_string());
+            // Who closed it here has said why.
+            if !matches!(why, lanes::Ended::Connection(ConnectionError::LocallyClosed)) {
+                peer.last_error = Some(why.to_string());
+            }
             peer.changed.notify_one();
             true
         }

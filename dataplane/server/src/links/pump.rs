@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{RecvStream, SendStream, VarInt, WriteError};
 use sluice_dataplane_core::{ClosedBy, Flush, Outbox};
 use tokio::{io::unix::AsyncFd, time::timeout};
 
@@ -33,6 +33,7 @@ pub(super) async fn run<E: Exchange + 'static>(
     mut receive: RecvStream,
 ) -> io::Result<()> {
     let socket = Socket { transport: RefCell::new(transport), outbox: RefCell::new(Outbox::default()) };
+    #[expect(deprecated, reason = "the other constructor is unsafe; this socket keeps its descriptor for all its life")]
     let socket = AsyncFd::new(socket)?;
     let ended = {
         let up = from_socket(driver, &socket, &mut send);
@@ -117,7 +118,6 @@ async fn to_socket<E: Exchange + 'static>(
         match receive.read_chunk(CHUNK_BYTES, true).await {
             Ok(Some(chunk)) => socket.get_ref().outbox.borrow_mut().share(chunk.bytes),
             Ok(None) => break,
-            Err(error @ (ReadError::Reset(_) | ReadError::ConnectionLost(_))) => return Err(error.into()),
             Err(error) => return Err(error.into()),
         }
         flush(driver, socket).await?;
