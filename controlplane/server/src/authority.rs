@@ -8,8 +8,8 @@ mod store;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SanType, string::Ia5String,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, string::Ia5String,
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sluice_cluster::{Identity, NodeId};
@@ -154,11 +154,7 @@ fn make(cluster: &str) -> Result<AuthorityRecord, AuthorityError> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     valid_for(&mut params, AUTHORITY_LIFETIME);
     let certificate = params.self_signed(&key)?;
-    Ok(AuthorityRecord {
-        cluster: cluster.into(),
-        certificate: certificate.der().to_vec(),
-        key: key.serialize_der(),
-    })
+    Ok(AuthorityRecord { cluster: cluster.into(), certificate: certificate.der().to_vec(), key: key.serialize_der() })
 }
 
 fn valid_for(params: &mut CertificateParams, lifetime: Duration) {

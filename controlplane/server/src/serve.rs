@@ -11,7 +11,7 @@ use rustls::{
 };
 use sluice_cluster::{Identity, NodeId};
 use sluice_proto_service::{join::v1::join_server::JoinServer, push::v1::push_server::PushServer};
-use sluice_service::tls::member::uris;
+use sluice_service::tls::uri_names;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
@@ -74,7 +74,9 @@ pub async fn serve<A: Admission>(
         // Room for a node's whole interest to come at once over a long way.
         .initial_stream_window_size(UP_WINDOW)
         .initial_connection_window_size(2 * UP_WINDOW)
-        .add_service(PushServer::new(push).max_decoding_message_size(UP_BYTES_MAX).max_encoding_message_size(usize::MAX))
+        .add_service(
+            PushServer::new(push).max_decoding_message_size(UP_BYTES_MAX).max_encoding_message_size(usize::MAX),
+        )
         .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX))
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming).map(Ok::<_, io::Error>), async {
             let _ = stopped.await;
@@ -117,7 +119,7 @@ pub(crate) fn node_of<T>(request: &Request<T>) -> Result<NodeId, Status> {
     let certificates = info.and_then(TlsConnectInfo::peer_certs);
     let certificate = certificates.as_ref().and_then(|chain| chain.first());
     let certificate = certificate.ok_or_else(|| Status::unauthenticated("no certificate was shown"))?;
-    let uris = uris(certificate);
+    let uris = uri_names(certificate);
     let identity = Identity::among(uris.iter().map(String::as_str));
     identity.and_then(Identity::node).ok_or_else(|| Status::unauthenticated("the certificate is no node's"))
 }

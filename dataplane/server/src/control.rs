@@ -38,8 +38,9 @@ use sluice_cluster::{
 };
 use sluice_discovery::{Limits, PerType, Refusal, ResourceType, Timing};
 
+pub use self::dial::{DialError, connect};
 pub use self::identity::NodeIdentity;
-pub use self::join::{JoinError, JoinToken, join};
+pub use self::join::{JoinError, JoinToken, join, renew};
 pub use self::session::{ControlHandle, ControlTask};
 
 /// How to reach control, and what is kept of it.

@@ -8,10 +8,7 @@ use std::{
     sync::Mutex,
 };
 
-use rustls_pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer,
-    pem::PemObject,
-};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 
 use sluice_service::tls::member::{organisation, pem};
 

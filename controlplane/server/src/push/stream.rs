@@ -175,9 +175,7 @@ impl StreamTask {
             FromNode::Report(_) if self.tables.is_none() => {
                 Err(Status::failed_precondition("a report before the registration"))
             }
-            FromNode::Report(report) => {
-                self.tell(Event::Report { stream: self.id, node: self.node, report }).await
-            }
+            FromNode::Report(report) => self.tell(Event::Report { stream: self.id, node: self.node, report }).await,
         }
     }
 

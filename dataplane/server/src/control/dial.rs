@@ -20,6 +20,22 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::NodeIdentity;
+
+/// Connects to the control that an identity trusts, and shows its certificate if `shows_certificate`: for diagnosis.
+///
+/// # Errors
+/// Nobody is there, or it is not control.
+pub async fn connect(
+    address: Address,
+    identity: &NodeIdentity,
+    shows_certificate: bool,
+    limit: Duration,
+) -> Result<Channel, DialError> {
+    let tls = if shows_certificate { identity.tls("h2") } else { identity.anonymous_tls("h2") };
+    dial(address, Arc::new(tls.map_err(|error| DialError(error.to_string()))?), limit).await
+}
+
 /// Connects within `limit`.
 ///
 /// # Errors
@@ -40,7 +56,7 @@ pub(super) async fn dial(address: Address, config: Arc<ClientConfig>, limit: Dur
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct DialError(pub(super) String);
+pub struct DialError(String);
 
 /// Whether the URIs of a certificate are those of control.
 pub(super) fn is_control(uris: &[String]) -> bool {

@@ -21,7 +21,10 @@ use rustls::{
 use sluice_cluster::{ClusterId, Identity, NodeId};
 use sluice_service::{
     durable,
-    tls::member::{self, Trust, fingerprint, organisation, pem, uris, validity},
+    tls::{
+        member::{self, Trust, fingerprint, organisation, pem, validity},
+        uri_names,
+    },
 };
 
 use super::dial::is_control;
@@ -58,7 +61,7 @@ impl NodeIdentity {
         authorities: Vec<CertificateDer<'static>>,
     ) -> Result<Self, String> {
         let own = chain.first().ok_or("there is no certificate")?;
-        let names = uris(own);
+        let names = uri_names(own);
         let identity = Identity::among(names.iter().map(String::as_str));
         let node = identity.and_then(Identity::node).ok_or("the certificate is no node's")?;
         let cluster = organisation(own).ok_or("the certificate names no cluster")?;
@@ -133,6 +136,11 @@ impl NodeIdentity {
     pub(super) fn tls(&self, alpn: &str) -> Result<ClientConfig, rustls::Error> {
         let identity = (self.chain.clone(), self.key.clone_key());
         member::client(Trust::Roots(self.roots()?), Box::new(is_control), Some(identity), alpn)
+    }
+
+    /// A client of control that does not say who it is.
+    pub(super) fn anonymous_tls(&self, alpn: &str) -> Result<ClientConfig, rustls::Error> {
+        member::client(Trust::Roots(self.roots()?), Box::new(is_control), None, alpn)
     }
 
     /// Keeps what an authority has answered to a request for this folder's key.

@@ -95,8 +95,11 @@ pub async fn join(settings: &ControlSettings, token: &JoinToken) -> Result<Arc<N
     }
 }
 
-/// A fresh certificate for the same key, kept in the settings' folder.
-pub(super) async fn renew(
+/// Gets a fresh certificate for the same key, which is kept in the settings' folder. [`super::ControlTask`] does so in time.
+///
+/// # Errors
+/// Control is not there or refuses, or the identity cannot be kept.
+pub async fn renew(
     settings: &ControlSettings,
     endpoint: &Address,
     identity: &NodeIdentity,

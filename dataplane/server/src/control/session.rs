@@ -86,13 +86,16 @@ impl ControlHandle {
 impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
     /// Reads the saved tables and hands them to the consumer before it returns.
     #[must_use]
-    pub fn new(settings: ControlSettings, identity: Arc<NodeIdentity>, consumer: C, provider: P) -> (Self, ControlHandle) {
+    pub fn new(
+        settings: ControlSettings,
+        identity: Arc<NodeIdentity>,
+        consumer: C,
+        provider: P,
+    ) -> (Self, ControlHandle) {
         let node = identity.node();
         let file = SavedFile::new(&settings.folder, settings.region.as_ref());
-        let (status, status_seen) = watch::channel(ControlStatus {
-            certificate_expires_s: identity.expires_s(),
-            ..ControlStatus::default()
-        });
+        let (status, status_seen) =
+            watch::channel(ControlStatus { certificate_expires_s: identity.expires_s(), ..ControlStatus::default() });
         let (identity, identity_seen) = watch::channel(identity);
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
@@ -116,8 +119,7 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
             settings,
         };
         task.hand_over_saved();
-        let handle =
-            ControlHandle { wake, stop: Arc::new(stop), status: status_seen, identity: identity_seen };
+        let handle = ControlHandle { wake, stop: Arc::new(stop), status: status_seen, identity: identity_seen };
         (task, handle)
     }
 
@@ -196,7 +198,11 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
                     self.hand_over(kind);
                     self.status.send_modify(|status| *status.refused.of_mut(kind) = None);
                     let is_routes = kind == ResourceType::Routes;
-                    self.saver.changed(if is_routes { self.settings.save_routes_after } else { self.settings.save_after });
+                    self.saver.changed(if is_routes {
+                        self.settings.save_routes_after
+                    } else {
+                        self.settings.save_after
+                    });
                 }
                 ClientOutput::Settled => {
                     // Routes are left as they are: what is too much in them costs a copy until the next table.

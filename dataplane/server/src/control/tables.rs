@@ -1,6 +1,9 @@
 //! From resources to tables, and whether the node takes them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sluice_cluster::wire::{WireError, resources};
 use sluice_cluster::{Keyspace, Placement, Replicas, ShardKey};
@@ -56,10 +59,13 @@ fn succeeds(held: &Placement, next: &Placement) -> Result<(), String> {
         Some(next) if next.epoch() < replicas.epoch() => {
             Some(format!("shard {key} would go back from epoch {} to {}", replicas.epoch(), next.epoch()))
         }
-        None if next.keyspaces().keyspace(key.keyspace).is_some() => Some(format!("shard {key} would lose its replicas")),
+        None if next.keyspaces().keyspace(key.keyspace).is_some() => {
+            Some(format!("shard {key} would lose its replicas"))
+        }
         Some(_) | None => None,
     };
-    let shards = |placement: &Placement, key: &ShardKey| placement.keyspaces().keyspace(key.keyspace).map(Keyspace::shards);
+    let shards =
+        |placement: &Placement, key: &ShardKey| placement.keyspaces().keyspace(key.keyspace).map(Keyspace::shards);
     let resized = held.shards().keys().find(|key| {
         let (before, after) = (shards(held, key), shards(next, key));
         before.is_some() && after.is_some() && before != after
@@ -72,8 +78,9 @@ fn succeeds(held: &Placement, next: &Placement) -> Result<(), String> {
 
 /// What would be held.
 fn merged<'a>(proposal: &Proposal<'a>) -> BTreeMap<&'a Name, &'a Body> {
+    let gone: BTreeSet<&Name> = proposal.removals().collect();
     let mut new: BTreeMap<&Name, &Body> = proposal.held(proposal.kind()).iter().collect();
-    proposal.removals().for_each(|name| drop(new.remove(name)));
+    new.retain(|name, _| !gone.contains(name));
     new.extend(proposal.upserts());
     new
 }

@@ -1,4 +1,4 @@
-//! TLS between members of one cluster: who the other end is stands in its certificate as a URI, not in its address.
+//! TLS from a node to control: who the other end is stands in its certificate as a URI, not in its address.
 //!
 //! The chain is verified as always; the name that was dialled is not looked at, so that an address may change hands and a
 //! name server need not be trusted. What the URIs mean is the caller's to say.
@@ -16,7 +16,9 @@ use rustls::{
     server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+use x509_parser::parse_x509_certificate;
+
+use super::uri_names;
 
 /// Bytes of a fingerprint.
 pub const FINGERPRINT_BYTES: usize = 32;
@@ -27,26 +29,6 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; FINGERPRINT_BYTES] 
     let mut bytes = [0; FINGERPRINT_BYTES];
     bytes.copy_from_slice(::ring::digest::digest(&::ring::digest::SHA256, certificate).as_ref());
     bytes
-}
-
-/// The URIs among the alternative names of a certificate; none if it cannot be read.
-#[must_use]
-pub fn uris(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, parsed)) = parse_x509_certificate(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
-    let uri = |name: &GeneralName<'_>| match name {
-        GeneralName::URI(uri) => Some((*uri).to_owned()),
-        GeneralName::OtherName(..)
-        | GeneralName::RFC822Name(_)
-        | GeneralName::DNSName(_)
-        | GeneralName::X400Address(_)
-        | GeneralName::DirectoryName(_)
-        | GeneralName::EDIPartyName(_)
-        | GeneralName::IPAddress(_)
-        | GeneralName::RegisteredID(_)
-        | GeneralName::Invalid(..) => None,
-    };
-    names.value.general_names.iter().filter_map(uri).collect()
 }
 
 /// From when to when a certificate is valid, in seconds since the Unix epoch; `None` if it cannot be read.
@@ -77,7 +59,7 @@ pub enum Trust {
 /// Whether a server with these URIs is the one that was meant.
 pub type Accepts = Box<dyn Fn(&[String]) -> bool + Send + Sync>;
 
-/// A client of members: TLS 1.3, application protocol `alpn`, with its own certificate if it has one.
+/// A client of control: TLS 1.3, application protocol `alpn`, with its own certificate if it has one.
 ///
 /// # Errors
 /// The certificate and its key do not go together.
@@ -142,7 +124,7 @@ impl ServerCertVerifier for MemberVerifier {
         let roots = self.roots(intermediates)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &roots, intermediates, now, algorithms)?;
-        if !(self.accepts)(&uris(end_entity)) {
+        if !(self.accepts)(&uri_names(end_entity)) {
             return Err(CertificateError::NotValidForName.into());
         }
         Ok(ServerCertVerified::assertion())

@@ -160,7 +160,8 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
     }
 
     fn receive(&mut self, link: &mut Link, message: pb::Down) -> Result<(), String> {
-        let received = FromControl::try_from(message).map_err(|error| format!("control sends what cannot be read: {error}"))?;
+        let received =
+            FromControl::try_from(message).map_err(|error| format!("control sends what cannot be read: {error}"))?;
         if !std::mem::replace(&mut link.has_served, true) {
             self.backoff.succeeded();
             info!(endpoint = %link.endpoint, "connected to control");
