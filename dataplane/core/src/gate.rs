@@ -376,6 +376,12 @@ impl Gate {
         self.source.poll_transmit(CONTROL, Duration::from_millis(now.mono_ms))
     }
 
+    /// The placement in use.
+    #[must_use]
+    pub fn placement(&self) -> Option<&Arc<Placement>> {
+        self.placement.as_ref()
+    }
+
     /// How far it has counted the changes of that.
     #[must_use]
     pub fn position(&self) -> Position {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use sluice_cluster::{NodeId, WorkerId};
+use sluice_cluster::{NodeId, WorkerId, interest::InterestFrame};
 use sluice_dataplane_core::{
     Gate, GateOutput, GateStats, Input, Now, Opened,
     link::{ClientHeader, Lane, LinkError},
@@ -30,6 +30,8 @@ pub(crate) struct GateDriver {
     undelivered: VecDeque<(WorkerId, Vec<u8>)>,
     /// Connections that the gate wants closed.
     closing: Vec<(NodeId, u64, LinkError)>,
+    /// The way to control, if there is one.
+    uplink: Option<Uplink>,
     /// The node's time when the thread's began.
     offset_ms: u64,
     /// The worker that gets the next client of another node.
@@ -50,10 +52,15 @@ pub(crate) struct Parts {
     pub(crate) seats: Arc<Seats>,
 }
 
+/// Takes a frame about the node's interest for control; says whether there is room for another one.
+pub(crate) type Uplink = Box<dyn Fn(InterestFrame) -> bool + Send>;
+
 /// Something for the gate from the node's own threads.
 pub(crate) enum ForGate {
     /// Give it something.
     Tell(Box<dyn FnOnce(&mut Gate, Now) + Send>),
+    /// This is the way to control from here on.
+    Uplink(Uplink),
     /// Its counters are wanted.
     Stats(mpsc::Sender<GateStats>),
 }
@@ -68,6 +75,7 @@ impl GateDriver {
             letters: Vec::new(),
             undelivered: VecDeque::new(),
             closing: Vec::new(),
+            uplink: None,
             next_worker: 0,
         };
         // The first letters may be there; only a reader that sleeps is woken.
@@ -86,6 +94,7 @@ impl GateDriver {
             match letter {
                 Letter::Input(Input::FromWorker { from, frames }) => self.gate.from_worker(now, from, &frames),
                 Letter::ForGate(ForGate::Tell(tell)) => tell(&mut self.gate, now),
+                Letter::ForGate(ForGate::Uplink(uplink)) => self.uplink = Some(uplink),
                 Letter::ForGate(ForGate::Stats(answer)) => {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(*self.gate.stats());
@@ -140,6 +149,17 @@ impl GateDriver {
         let now = self.parts.clock.now();
         while !self.take_mail(now) {}
         self.deliver();
+        self.tell_control(now);
+    }
+
+    /// Passes on what control is to hear of the node's interest, as long as there is room.
+    fn tell_control(&mut self, now: Now) {
+        let Some(uplink) = &self.uplink else { return };
+        while let Some(frame) = self.gate.poll_control(now) {
+            if !uplink(frame) {
+                return;
+            }
+        }
     }
 }
 

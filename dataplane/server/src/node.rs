@@ -9,6 +9,7 @@
 
 mod access;
 mod cluster;
+mod control;
 mod credentials;
 mod listeners;
 mod plan;
@@ -31,6 +32,7 @@ use sluice_service::{reload::Reloader, tls::TlsContext};
 
 use self::{
     cluster::{Gateway, Member},
+    control::Control,
     start::Starting,
 };
 use crate::{
@@ -50,6 +52,7 @@ pub struct RunningNode {
     seats: Arc<Seats>,
     reloader: Reloader,
     store: Arc<Store>,
+    control: Option<Control>,
     gateway: Option<Gateway>,
     /// Its end ends the `$SYS` thread.
     _ticking: mpsc::Sender<()>,
@@ -87,7 +90,13 @@ impl OnDamage {
 /// # Errors
 /// What cannot be opened or read, in words for the operator. Nothing is left running then.
 pub fn start(config: &NodeConfig, on_damage: OnDamage) -> anyhow::Result<RunningNode> {
-    start_as(config, on_damage, None)
+    if !config.is_clustered() {
+        return start_as(config, on_damage, None);
+    }
+    system::raise_descriptor_limit();
+    let joined = control::join_cluster(config)?;
+    let starting = Starting::prepare(config)?.link(config, &joined.member)?;
+    starting.control(config, joined)?.start(config, on_damage)
 }
 
 /// As [`start`], one node of several if it is a `member`.
@@ -95,7 +104,7 @@ fn start_as(config: &NodeConfig, on_damage: OnDamage, member: Option<&Member>) -
     system::raise_descriptor_limit();
     let mut starting = Starting::prepare(config)?;
     if let Some(member) = member {
-        starting = starting.join(config, member)?;
+        starting = starting.link(config, member)?;
     }
     starting.start(config, on_damage)
 }

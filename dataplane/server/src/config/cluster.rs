@@ -36,10 +36,7 @@ pub struct Cluster {
 pub struct Control {
     /// Addresses of control, such as `https://control1.example.com:7081`; tried in turn.
     pub endpoints: Vec<String>,
-    /// A file with the certificate of the cluster's authority (PEM), which control has written. Needed for the first start
-    /// only; the node keeps it.
-    pub ca: Option<PathBuf>,
-    /// A file with a join token, which is used once. Needed for the first start only.
+    /// A file with a join token, which is used once and names the cluster's authority. Needed for the first start only.
     pub token: Option<PathBuf>,
 }
 

@@ -221,8 +221,7 @@ impl NodeConfig {
     fn resolve_paths(&mut self, from: &Path) {
         let own = [Some(&mut self.node.data), self.storage.path.as_mut(), self.access.file.as_mut()];
         let own = own.into_iter().flatten();
-        let control =
-            self.cluster.control.iter_mut().flat_map(|control| [&mut control.ca, &mut control.token]).flatten();
+        let control = self.cluster.control.iter_mut().filter_map(|control| control.token.as_mut());
         let listeners = self.listeners.iter_mut().flat_map(Listener::paths_mut);
         for path in own.chain(control).chain(listeners).chain(self.auth.chain.iter_mut().flat_map(access::paths_mut)) {
             if path.is_relative() {

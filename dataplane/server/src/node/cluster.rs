@@ -1,6 +1,6 @@
 //! What a node of a cluster has besides: the gate to the other nodes, and the links it speaks over.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use sluice_cluster::{ClusterId, NodeId, interest::Incarnation, interest::InterestLimits, routing::Region};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::{
     clock::Clock,
     config::Peers,
-    gate_driver::{ForGate, GateDriver, Parts},
+    gate_driver::{ForGate, GateDriver, Parts, Uplink},
     links::{LinkStats, Links, LinksConfig, LinksHandle},
     listener::Seats,
     mailbox::{Letter, Mailbox},
@@ -91,6 +91,11 @@ impl Gateway {
         self.links.handle()
     }
 
+    /// Where it listens for other nodes.
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.links.local_addr()
+    }
+
     /// A way to give the gate things, from any thread.
     pub(super) fn teller(&self) -> Teller {
         Teller { mailbox: self.mailbox.clone() }
@@ -109,6 +114,11 @@ pub(super) struct Teller {
 }
 
 impl Teller {
+    /// Gives the gate's thread its way to control.
+    pub(super) fn set_uplink(&self, uplink: Uplink) {
+        self.mailbox.post(Letter::ForGate(ForGate::Uplink(uplink)));
+    }
+
     /// Has the gate's thread do something with the gate.
     pub(super) fn tell(&self, tell: impl FnOnce(&mut Gate, Now) + Send + 'static) {
         self.mailbox.post(Letter::ForGate(ForGate::Tell(Box::new(tell))));

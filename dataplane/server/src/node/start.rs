@@ -17,6 +17,7 @@ use sluice_service::reload::Subjects;
 use super::{
     OnDamage, RunningNode,
     cluster::{Gateway, Member},
+    control::{Control, Joined},
     plan::Plan,
     pulse,
     standing::StandingNews,
@@ -44,6 +45,7 @@ pub(super) struct Starting {
     greeter_polls: Vec<Poll>,
     threads: Vec<JoinHandle<()>>,
     gateway: Option<Gateway>,
+    control: Option<Control>,
 }
 
 impl Starting {
@@ -53,15 +55,23 @@ impl Starting {
         let (worker_polls, workers) = mailboxes(usize::from(plan.workers), worker_thread::mailbox_token())?;
         let (greeter_polls, greeters) = mailboxes(plan.listeners.greeters.len(), greeter::mailbox_token())?;
         let (workers, clock, threads) = (workers.into(), Clock::start(), Vec::new());
-        let gateway = None;
-        Ok(Self { plan, clock, workers, worker_polls, greeters, greeter_polls, threads, gateway })
+        let (gateway, control) = (None, None);
+        Ok(Self { plan, clock, workers, worker_polls, greeters, greeter_polls, threads, gateway, control })
     }
 
     /// Makes the node one of several: opens the port for the others.
-    pub(super) fn join(mut self, config: &NodeConfig, member: &Member) -> anyhow::Result<Self> {
+    pub(super) fn link(mut self, config: &NodeConfig, member: &Member) -> anyhow::Result<Self> {
         let Plan { settings, seats, .. } = &self.plan;
         let (peers, seed) = (&config.cluster.peers, system::random()?);
         self.gateway = Some(Gateway::start(member, peers, settings, seats, &self.workers, self.clock, seed)?);
+        Ok(self)
+    }
+
+    /// Ties it to control, from which it hears of the others.
+    pub(super) fn control(mut self, config: &NodeConfig, joined: Joined) -> anyhow::Result<Self> {
+        if let Some(gateway) = &self.gateway {
+            self.control = Some(Control::start(joined, config, gateway, self.plan.workers)?);
+        }
         Ok(self)
     }
 
@@ -162,7 +172,7 @@ impl Starting {
 
     /// Watches the files, starts the `$SYS` tick, and is done.
     fn finish(self, config: &NodeConfig, store: Arc<Store>) -> anyhow::Result<RunningNode> {
-        let Self { plan, workers, greeters, threads, gateway, .. } = self;
+        let Self { plan, workers, greeters, threads, gateway, control, .. } = self;
         let mut subjects = Subjects::new();
         plan.access.watch(&mut subjects, &workers);
         let tls = plan.listeners.by_listener();
@@ -188,6 +198,7 @@ impl Starting {
             seats: plan.seats,
             reloader,
             store,
+            control,
             gateway,
             _ticking: ticking,
         })

@@ -262,7 +262,14 @@ pub(super) fn start(
 ) -> std::io::Result<Links> {
     let node = config.node;
     let (links, dirty, next) = Default::default();
-    Links::start(config, tls, std::sync::Arc::default(), move || Answering { node, incarnation, links, dirty, shared, next })
+    Links::start(config, tls, std::sync::Arc::default(), move || Answering {
+        node,
+        incarnation,
+        links,
+        dirty,
+        shared,
+        next,
+    })
 }
 
 pub(super) fn config_of(id: u64, bind: Option<SocketAddr>) -> LinksConfig {
