@@ -6,6 +6,7 @@
 //!   meaning of the input.
 //! * [`diff`], [`rehearse`], [`simulate`]: what a plan changes, where it ends, and what a loss would do.
 //! * [`suggest`]: what would turn remote deliveries into local ones.
+//! * [`ledger`]: what a metadata store promises, as a value.
 //!
 //! Nothing here does I/O, reads a clock or draws randomness: time is a field of the input, and equal inputs have equal
 //! plans on every replica of control.
@@ -13,6 +14,7 @@
 mod check;
 mod diff;
 mod input;
+pub mod ledger;
 mod plan;
 mod rehearse;
 mod report;
