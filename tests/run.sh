@@ -94,7 +94,7 @@ for gate in "${gates[@]}"; do
 done
 
 printf '== prepare\n'
-deploy/build/prepare.sh curl mosquitto-clients openssl || exit 1
+deploy/build/prepare.sh curl etcd-client etcd-server mosquitto-clients openssl || exit 1
 printf '== prepare: done in %s s\n' "$SECONDS"
 # To a node, every variable of this prefix is a key of its configuration.
 unset SLUICE_CACHE

@@ -42,7 +42,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("dataplane/store", &["shared/cluster", "dataplane/core"]),
     ("dataplane/server", &["shared", "dataplane", "proto"]),
     ("controlplane/core", &["shared/topic", "shared/cluster", "shared/discovery"]),
-    ("controlplane/store", &["shared/cluster", "controlplane/core"]),
+    ("controlplane/store", &["shared/topic", "shared/cluster", "controlplane/core"]),
     (
         "controlplane/server",
         &["shared/topic", "shared/cluster", "shared/discovery", "shared/service", "controlplane", "proto"],
