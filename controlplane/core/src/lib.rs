@@ -16,10 +16,12 @@ mod diff;
 mod input;
 pub mod ledger;
 mod plan;
+pub mod record;
 mod rehearse;
 mod report;
 mod simulate;
 mod suggest;
+pub mod view;
 
 pub use check::{Violation, check};
 pub use diff::{NodeChange, PlacementDiff, ShardChange, diff};

@@ -2,6 +2,7 @@
 //!
 //! * [`MetaStore`]: what any of them promises. [`Etcd`], [`Embedded`] and, for tests, [`Memory`] keep it, and one suite of
 //!   tests holds them to it.
+//! * [`schema`]: which keys there are and what stands in them (`docs/protocol/store.md`).
 //!
 //! It holds the nodes, the shards and what operators want: some thousands of entries that change when those do. Nothing that
 //! a client does is ever written here.
@@ -12,6 +13,7 @@ mod etcd;
 mod leadership;
 mod local;
 mod memory;
+pub mod schema;
 mod status;
 mod store;
 mod watch;
