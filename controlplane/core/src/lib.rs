@@ -14,8 +14,10 @@
 mod check;
 mod diff;
 mod input;
+pub mod intent;
 pub mod ledger;
 mod plan;
+pub mod reconciler;
 pub mod record;
 mod rehearse;
 mod report;

@@ -1,0 +1,72 @@
+//! What a replica has seen of later stores than the one in front of it: how an old backup is found out.
+//!
+//! An epoch that was seen once, by this replica or by a node, can only be missing from a store that went back. Nothing is
+//! written or published then, until the stored epoch is above all that was seen: which only an operator brings about.
+
+use sluice_cluster::{Epoch, Version};
+
+use super::Versions;
+
+/// What was seen. Kept on the disk of the replica.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Witness {
+    /// The highest epoch of a leadership.
+    epoch: Epoch,
+    /// The stored epoch has to be above this; 0: nothing is wrong.
+    barrier: Epoch,
+}
+
+impl Witness {
+    /// As it was kept: the highest epoch, and the one that the store has to get above.
+    #[must_use]
+    pub fn restored(epoch: Epoch, barrier: Epoch) -> Self {
+        Self { epoch, barrier }
+    }
+
+    /// The highest epoch that was seen.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The epoch that the store has to get above before anything is done with it.
+    #[must_use]
+    pub fn barrier(&self) -> Epoch {
+        self.barrier
+    }
+
+    /// The epoch that would be above all that was seen.
+    #[must_use]
+    pub fn epoch_above(&self) -> Epoch {
+        self.epoch.max(self.barrier).next()
+    }
+
+    pub(super) fn saw_stored(&mut self, epoch: Epoch) {
+        if epoch < self.epoch {
+            self.barrier = self.barrier.max(self.epoch);
+        }
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    pub(super) fn saw_versions(&mut self, held: &Versions) {
+        let highest = held.iter().map(|(_, version)| version.leadership).max().unwrap_or_default();
+        if highest > self.epoch {
+            self.saw_ahead(Version { leadership: highest, counter: 0 });
+        }
+    }
+
+    /// Somebody holds what this leader has not published.
+    pub(super) fn saw_ahead(&mut self, version: Version) {
+        self.epoch = self.epoch.max(version.leadership);
+        self.barrier = self.barrier.max(self.epoch);
+    }
+
+    pub(super) fn store_went_back(&mut self) {
+        self.barrier = self.barrier.max(self.epoch);
+    }
+
+    /// Whether a store whose leadership has this epoch is older than what was seen.
+    pub(super) fn contradicts(&self, stored: Epoch) -> bool {
+        self.barrier > Epoch(0) && stored <= self.barrier
+    }
+}
