@@ -8,16 +8,24 @@
 //!
 //! Nothing here decides: whether a node may be a member, what it is to hold, and who leads is told from outside.
 
+mod access;
 mod authority;
+pub mod config;
+mod control;
+mod http;
 mod join;
+mod metrics;
 mod push;
 mod serve;
 mod token;
 
+pub use access::{Access, Caller, Role, TokenRow};
 pub use authority::{
     Authority, AuthorityError, AuthorityRecord, AuthorityStore, CERTIFICATE_LIFETIME_DEFAULT, CERTIFICATE_LIFETIME_MIN,
     FileAuthority, MemoryAuthority,
 };
+pub use control::{ControlServer, Desk, Handle, JoinTokens, StartError, Stopping};
+pub use http::{Api, openapi_document};
 pub use join::{Admission, Join, RedeemError, Redemption};
 pub use push::{Event, NodeStatus, Push, PushSettings, Refused, StreamId, Tables};
 pub use serve::{ServeSettings, serve};

@@ -58,6 +58,12 @@ impl Publisher {
         Self { last, limits, warming, withheld: PerType::default(), current: Arc::new(current) }
     }
 
+    /// Counts on from `counter` at least, so that several publishers of one leader have versions that a node can go
+    /// through in their order.
+    pub fn skip_to(&mut self, counter: u64) {
+        self.last.counter = self.last.counter.max(counter);
+    }
+
     /// Makes `wanted` the resources of a type. Returns the new version, or `None` if nothing has changed.
     ///
     /// A type that may have nothing in it needs a resource that says so: nodes refuse to go from something to nothing.

@@ -99,6 +99,19 @@ impl BaseTable {
         }
     }
 
+    /// The targets of a topic, those of shared groups among them: for operators.
+    #[must_use]
+    pub fn targets(&self, topic: &str) -> Vec<Target> {
+        let mut matched = Matched::default();
+        self.collect(topic, &mut matched);
+        let plain = matched.targets().iter().map(|(target, _)| target);
+        let mut targets: Vec<Target> =
+            plain.chain(matched.groups().iter().map(|group| &group.target)).cloned().collect();
+        targets.sort();
+        targets.dedup();
+        targets
+    }
+
     pub(super) fn collect(&self, topic: &str, matched: &mut Matched) {
         self.filters.for_each_match(topic, |&set| {
             for &place in &*self.sets[set as usize] {

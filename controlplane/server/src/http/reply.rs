@@ -1,0 +1,138 @@
+//! Answers: JSON, or a problem as in RFC 9457.
+
+use serde_json::{Value, json};
+use sluice_controlplane_core::intent::Refusal;
+use sluice_controlplane_store::StoreError;
+
+use crate::{
+    access::{Caller, Role},
+    control::Stopping,
+};
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+    /// The revision of what is shown, for `If-Match`.
+    pub(super) etag: Option<u64>,
+    /// Where to look what becomes of it.
+    pub(super) location: Option<String>,
+}
+
+impl Reply {
+    pub(super) fn json(status: u16, value: &Value) -> Self {
+        Self { status, content_type: "application/json", body: pretty(value), etag: None, location: None }
+    }
+
+    pub(super) fn text(content_type: &'static str, text: String) -> Self {
+        Self { status: 200, content_type, body: text.into_bytes(), etag: None, location: None }
+    }
+
+    pub(super) fn etag(self, revision: u64) -> Self {
+        Self { etag: Some(revision), ..self }
+    }
+
+    pub(super) fn location(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
+    }
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}
+
+/// Why something is not done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Problem {
+    status: u16,
+    /// A name that stays the same.
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, title, detail: detail.into() }
+    }
+
+    pub(super) fn unauthenticated() -> Self {
+        let detail =
+            "send a token: Authorization: Bearer slc_…; the first one is in the file bootstrap-token of control";
+        Self::new(401, "auth.required", "who asks is not known", detail)
+    }
+
+    pub(super) fn forbidden(caller: &Caller, needed: Role) -> Self {
+        let detail = format!("the token {} is of role {:?}, and this needs {needed:?}", caller.name, caller.role);
+        Self::new(403, "auth.forbidden", "the token may not do this", detail)
+    }
+
+    pub(super) fn unknown(what: impl std::fmt::Display) -> Self {
+        Self::new(404, "not_found", "there is no such thing", format!("there is no {what}"))
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(400, "request.invalid", "the request cannot be understood", detail)
+    }
+
+    pub(super) fn not_leading() -> Self {
+        let detail = "this replica does not lead, and only the leader knows what the nodes say: ask another replica";
+        Self::new(503, "control.not_leading", "this replica does not lead", detail)
+    }
+
+    pub(super) fn unread() -> Self {
+        Self::new(503, "store.unread", "the store has not been read yet", "ask again in a moment")
+    }
+
+    pub(super) fn conflict() -> Self {
+        let detail = "others change the same things at the same time: look at what is there and ask again";
+        Self::new(409, "store.contended", "it was changed by others", detail)
+    }
+
+    pub(super) fn reply(&self, path: &str) -> Reply {
+        let value = json!({
+            "type": format!("/docs/problems/{}", self.code),
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "instance": path,
+        });
+        Reply { content_type: "application/problem+json", ..Reply::json(self.status, &value) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Unknown { .. } => Self::new(404, "not_found", "there is no such thing", detail),
+            Refusal::Modified { .. } => Self::new(412, "precondition.failed", "it has changed since", detail),
+            Refusal::ParentMoved { .. } => Self::new(409, "plan.parent_moved", "the plan is out of date", detail),
+            Refusal::Unreadable { .. } => Self::new(503, "store.unreadable", "the store cannot be read whole", detail),
+            Refusal::Phase { .. } => Self::new(409, "node.phase", "the node cannot do this now", detail),
+            Refusal::NotEmpty { .. } => Self::new(409, "node.not_empty", "the node still has shards", detail),
+            Refusal::Forgotten { .. } => Self::new(410, "revision.forgotten", "that is not remembered", detail),
+            Refusal::Policy(_) => Self::new(422, "placement.conflict", "the policies do not go together", detail),
+            Refusal::Shards { .. }
+            | Refusal::Default { .. }
+            | Refusal::Keyspaces
+            | Refusal::FilterBytes { .. }
+            | Refusal::TooMany { .. } => Self::new(422, "placement.invalid", "the policy cannot be so", detail),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::new(503, "store.unavailable", "the store does not take it", error.to_string())
+    }
+}
+
+impl From<Stopping> for Problem {
+    fn from(stopping: Stopping) -> Self {
+        Self::new(503, "control.stopping", "this replica stops", stopping.to_string())
+    }
+}
