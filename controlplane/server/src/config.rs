@@ -255,6 +255,14 @@ fn problems(config: &ControlConfig) -> Vec<Problem> {
     if config.store.lease.as_std() < LEASE_MIN {
         say(at("store", "lease"), "a lease of less than 2s is lost on a busy machine".into(), "10s is a good start");
     }
+    if !(LIFETIME_MIN..=LIFETIME_MAX).contains(&config.nodes.certificate_lifetime.as_std()) {
+        let message = "certificates are valid for 96 hours to 30 days".to_owned();
+        say(
+            at("nodes", "certificate_lifetime"),
+            message,
+            "a node outlives 72 hours without control, and a removed one is remembered for 30 days",
+        );
+    }
     let http = &config.http;
     if http.cert.is_some() != http.key.is_some() {
         say(at("http", "cert"), "a certificate needs its key".into(), "name both cert and key");
@@ -270,6 +278,9 @@ fn problems(config: &ControlConfig) -> Vec<Problem> {
     found
 }
 
+const LIFETIME_MIN: std::time::Duration = std::time::Duration::from_secs(96 * 3600);
+/// As long as a node that was removed is remembered.
+const LIFETIME_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 const LEASE_MIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 #[cfg(test)]
@@ -301,6 +312,7 @@ mod tests {
         assert!(wrong("http: {cert: a.pem}").contains("needs its key"));
         assert!(wrong("control: {name: \"a b\"}").contains("' '"));
         assert!(wrong("nodes: {advertise: here}").contains("port"));
+        assert!(wrong("nodes: {certificate_lifetime: 1h}").contains("96 hours"));
         assert!(wrong("store: {lease: 1s}").contains("busy machine"));
         assert!(wrong("stor: {}").contains("stor"));
     }

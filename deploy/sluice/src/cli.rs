@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use sluice_dataplane_server::{OnDamage, config::Bind};
 
-use crate::{config, exit::Failure, healthcheck, password, serve, version};
+use crate::{config, control, exit::Failure, healthcheck, password, serve, version};
 
 /// A distributed MQTT broker.
 #[derive(Parser)]
@@ -33,6 +33,12 @@ enum Command {
         /// once, when there is no copy to restore
         #[arg(long)]
         accept_loss: bool,
+    },
+    /// Runs a replica of control: plans where shards live, and pushes that to the nodes
+    Control {
+        /// The configuration file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Checks a configuration file, or prints what it may contain
     #[command(subcommand)]
@@ -119,6 +125,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     match cli.command {
         Command::Dev(args) => serve::dev(args),
         Command::Node { config, accept_loss } => serve::node(&config, OnDamage::of_flag(accept_loss)),
+        Command::Control { config } => control::run(&config),
         Command::Config(command) => config::run(&command),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Password(args) => password::run(&args),

@@ -3,6 +3,7 @@
 mod banner;
 mod cli;
 mod config;
+mod control;
 mod exit;
 mod healthcheck;
 mod memory;

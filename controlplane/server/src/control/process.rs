@@ -1,6 +1,8 @@
 //! A replica from its start to its end.
 
-use std::{fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
 
 use anyhow::Context as _;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -124,21 +126,20 @@ impl ControlServer {
         &self.handle
     }
 
-    /// Waits until something ends that should not.
+    /// Waits until a part ends that should not.
     pub async fn ended(&mut self) {
-        for task in &mut self.tasks {
-            if task.is_finished() {
-                return;
-            }
-        }
-        let mut stopped = self.stop.subscribe();
-        let _ = stopped.wait_for(|stop| *stop).await;
+        std::future::poll_fn(|context| {
+            let mut ended = self.tasks.iter_mut().map(|task| Pin::new(task).poll(context).is_ready());
+            if ended.any(|is_over| is_over) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Ends: streams first, then the lease, so that another replica leads at once.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
+        // One that has ended before was waited for already.
+        for task in self.tasks.into_iter().filter(|task| !task.is_finished()) {
             // A panic there was reported there.
             let _ = tokio::time::timeout(STOP_MAX, task).await;
         }
@@ -149,7 +150,7 @@ impl ControlServer {
 fn spawn<F, E>(
     stopped: watch::Receiver<bool>,
     name: &'static str,
-    part: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
+    part: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
 ) -> JoinHandle<()>
 where
     F: Future<Output = Result<(), E>> + Send + 'static,
