@@ -127,6 +127,8 @@ pub(crate) struct Will {
     pub(crate) expiry_s: u32,
     /// When it is due, in monotonic ms; 0 while the connection lives.
     pub(crate) due_ms: u64,
+    /// Whether it was published already, but perhaps not to everybody.
+    pub(crate) fired: bool,
 }
 
 /// Stored messages that may be sent before the store knows that they were. After a crash so many are sent again as

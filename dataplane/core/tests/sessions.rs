@@ -92,6 +92,38 @@ fn a_will_is_published_when_the_broker_dies_with_the_connection() {
     }
 }
 
+/// A crash comes while a will is on its way to another worker, so that it is published once more after the start. Who
+/// has it already must know it again, though nobody elsewhere wants it any more, or only its register was to have it.
+#[test]
+fn a_will_that_was_on_its_way_when_the_broker_died_comes_once_to_who_had_it() {
+    for retain in [false, true] {
+        let mut on_its_way = 0;
+        for n in 0..12 {
+            let mut broker = Broker::new(3, Settings::default());
+            let (watcher, _) = broker.connect(&connect(Version::V5, &format!("w-{n}"), false));
+            broker.subscribe(watcher, "will", QoS::ExactlyOnce);
+            if !retain {
+                let (other, _) = broker.connect(&connect(Version::V5, "other", false));
+                broker.subscribe(other, "will", QoS::ExactlyOnce);
+            }
+            let name = format!("c-{n}");
+            let mut mortal = with_will(connect(Version::V5, &name, false), "will", 0);
+            mortal.will.iter_mut().for_each(|will| (will.qos, will.retain) = (QoS::ExactlyOnce, retain));
+            let (client, _) = broker.connect(&mortal);
+            broker.hold();
+            broker.hang_up(client);
+            on_its_way += usize::from(broker.share_a_worker(watcher, client) && broker.read(watcher).len() == 1);
+            broker.crash();
+            broker.connect(&connect(Version::V5, "other", true));
+            broker.pass_ms(10_000);
+            let (watcher, _) = broker.connect(&connect(Version::V5, &format!("w-{n}"), false));
+            let got = broker.read(watcher);
+            assert_eq!(got.len(), 1, "{n}: {got:?}");
+        }
+        assert!(on_its_way > 0, "no watcher was on the worker of the will");
+    }
+}
+
 #[test]
 fn a_delayed_will_is_not_published_when_the_client_comes_back_in_time() {
     let mut broker = Broker::new(1, Settings::default());

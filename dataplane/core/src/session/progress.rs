@@ -210,20 +210,20 @@ impl Progress {
     }
 }
 
-/// Encodes a will with the principal it is published as. `fired`: it was published, but perhaps not to everybody yet.
-pub(crate) fn encode_will(principal: &Principal, will: &Will, fired: bool) -> Bytes {
+/// Encodes a will with the principal it is published as.
+pub(crate) fn encode_will(principal: &Principal, will: &Will) -> Bytes {
     let mut out = Vec::with_capacity(will.message.len() + 64);
     out.extend_from_slice(&will.number.to_le_bytes());
     out.extend_from_slice(&will.delay_s.to_le_bytes());
     out.extend_from_slice(&will.expiry_s.to_le_bytes());
     put_blob(&mut out, &will.message);
-    out.push(u8::from(fired));
+    out.push(u8::from(will.fired));
     put_principal(&mut out, principal, 0);
     out.into()
 }
 
-/// Decodes a will, the principal it is published as, and whether it was published already.
-pub(crate) fn decode_will(value: &[u8]) -> Option<(Will, Principal, bool)> {
+/// Decodes a will and the principal it is published as.
+pub(crate) fn decode_will(value: &[u8]) -> Option<(Will, Principal)> {
     let mut reader = Reader::new(value);
     let number = reader.u64()?;
     let delay_s = reader.u32()?;
@@ -231,7 +231,7 @@ pub(crate) fn decode_will(value: &[u8]) -> Option<(Will, Principal, bool)> {
     let message = reader.blob()?.into();
     let fired = reader.u8()? != 0;
     let (principal, _) = read_principal(&mut reader)?;
-    Some((Will { message, number, delay_s, expiry_s, due_ms: 0 }, principal, fired))
+    Some((Will { message, number, delay_s, expiry_s, due_ms: 0, fired }, principal))
 }
 
 #[cfg(test)]

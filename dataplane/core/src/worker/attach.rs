@@ -249,7 +249,7 @@ impl Worker {
         let Some(session) = self.sessions.at(place) else { return false };
         session.stored_will = Some(uid);
         if let Some(will) = &session.will {
-            let value = encode_will(&session.principal, will, false);
+            let value = encode_will(&session.principal, will);
             self.journal.ops.push(Op::Put(Key::Will(shard, uid), value));
         }
         true

@@ -179,6 +179,7 @@ impl Worker {
             delay_s: will.properties.delay.unwrap_or(0),
             expiry_s: will.properties.message_expiry.unwrap_or(0),
             due_ms: 0,
+            fired: false,
         }))
     }
 

@@ -176,9 +176,9 @@ impl Worker {
     }
 
     fn restore_will(&mut self, uid: SessionUid, value: &[u8]) -> Option<()> {
-        let (will, principal, fired) = decode_will(value)?;
+        let (will, principal) = decode_will(value)?;
         let session = self.by_client.get(principal.client_id()).and_then(|&place| self.sessions.at(place));
-        match session.filter(|session| !fired && session.stored_will.is_none()) {
+        match session.filter(|session| !will.fired && session.stored_will.is_none()) {
             Some(session) => {
                 session.will = Some(Box::new(will));
                 session.stored_will = Some(uid);
@@ -259,7 +259,7 @@ impl Worker {
         }
         let now_due = self.orphaned_wills.len().min(ORPHANS_AT_ONCE);
         for (uid, will, principal) in self.orphaned_wills.drain(..now_due).collect::<Vec<_>>() {
-            self.send_will(now, &principal, &will, Some(uid));
+            self.send_will(now, &principal, will, Some(uid));
         }
         if !self.orphaned_wills.is_empty() {
             self.timers.set(now.mono_ms + 1, Timer::Orphans);

@@ -32,17 +32,18 @@ impl Worker {
             self.settle_orphaned_wills_at(now);
             return;
         }
-        self.send_will(now, &principal, &will, stored);
+        self.send_will(now, &principal, *will, stored);
     }
 
     /// Routes a will as a message of its client and takes it out of the store.
-    pub(super) fn send_will(&mut self, now: Now, principal: &Principal, will: &Will, stored: Option<SessionUid>) {
-        let routed = self.route_will(now, principal, will, stored);
+    pub(super) fn send_will(&mut self, now: Now, principal: &Principal, mut will: Will, stored: Option<SessionUid>) {
+        let routed = self.route_will(now, principal, &will, stored);
         let Some(uid) = stored else { return };
         if routed.answers > 0 {
             // A crash before the other workers have it publishes it again, under the same id, whatever became of its
             // session.
-            let value = encode_will(principal, will, true);
+            will.fired = true;
+            let value = encode_will(principal, &will);
             self.journal.ops.push(Op::Put(Key::Will(uid.shard(), uid), value));
             self.peers.expect(routed.ticket, Asker::Will(uid), routed.answers);
         } else {
@@ -67,8 +68,9 @@ impl Worker {
         }
         self.note_will(now, principal.client_id());
         let matched = self.subscriptions.matched(message.topic);
-        if matched.durable_peers != 0 || !matched.groups.is_empty() {
-            // Under its own number, so that inboxes elsewhere take it once.
+        let kept_elsewhere = message.retain && self.home_of_topic(message.topic) != self.id;
+        if will.fired || kept_elsewhere || matched.durable_peers != 0 || !matched.groups.is_empty() {
+            // Under its own number, so that every inbox takes it once, whoever wants it when it is published again.
             message.id = stored.map(|publisher| MessageId {
                 publisher: SessionUid(publisher.0 | WILL),
                 number: will.number,

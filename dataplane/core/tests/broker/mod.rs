@@ -138,6 +138,7 @@ impl Broker {
         self.mail.clear();
         self.to_gate.clear();
         self.proxied.clear();
+        self.held = None;
         self.places.clear();
         for socket in &mut self.sockets {
             socket.conn = None;
