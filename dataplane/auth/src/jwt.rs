@@ -149,7 +149,10 @@ impl<'a> Token<'a> {
         if claims.contains('.') {
             return None;
         }
-        let header = serde_json::from_slice(&decode(header)?).ok()?;
+        // As a whole first: what a struct has no field for is skipped unread, and a header that is no JSON in UTF-8 must
+        // be refused (RFC 7515, section 5.2).
+        let header: serde_json::Value = serde_json::from_slice(&decode(header)?).ok()?;
+        let header = serde_json::from_value(header).ok()?;
         Some(Self { header, signed, claims, signature: decode(signature)? })
     }
 }

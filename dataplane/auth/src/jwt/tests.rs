@@ -88,6 +88,25 @@ fn h_api_a_token_without_signature_or_with_another_algorithm_is_refused() {
 }
 
 #[test]
+fn a_header_that_is_no_json_in_utf8_is_refused_wherever_that_shows() {
+    let sign = |header: &[u8]| {
+        let claims = json!({ "sub": "alice", "exp": NOW_S + 60 }).to_string();
+        let signed = format!("{}.{}", encode(header), encode(claims.as_bytes()));
+        format!("{signed}.{}", encode(&hs256(SECRET)(signed.as_bytes())))
+    };
+    let step = step(|_| {});
+    assert!(check(&step, &sign(br#"{"alg":"HS256","typ":"JWT"}"#)).unwrap().is_ok());
+    let bad: [&[u8]; 3] = [
+        b"{\"alg\":\"HS256\",\"typ\":\"\xCAWT\"}",
+        br#"{"alg":"HS256","typ":"\ud800"}"#,
+        br#"{"alg":"HS256","typ":1e999}"#,
+    ];
+    for header in bad {
+        assert!(check(&step, &sign(header)).is_none(), "{}", header.escape_ascii());
+    }
+}
+
+#[test]
 fn h_api_a_public_key_is_never_taken_for_a_shared_secret() {
     let pem = include_bytes!("../../testdata/rsa.pub.pem");
     let claims = json!({ "sub": "alice", "exp": NOW_S + 60 });
