@@ -4,7 +4,7 @@ mod broker;
 
 use broker::{Broker, connect, rules};
 use sluice_dataplane_core::{Settings, Verdict, auth::Accepted, settings::ListenerSettings};
-use sluice_mqtt::{QoS, Version};
+use sluice_mqtt::{Packet, QoS, Version};
 
 const EVERYTHING: &str = "  - allow: all\n    everyone: true\n    topics: ['#']\n";
 
@@ -81,4 +81,42 @@ fn a_client_that_comes_back_with_fewer_groups_has_their_rights_only() {
         publish_news(&mut broker);
         assert_eq!(broker.read(alice), ["publish public public q0"], "{workers} workers");
     }
+}
+
+/// The reason strings that a client was sent meanwhile.
+fn reasons(broker: &mut Broker, client: broker::Client) -> Vec<String> {
+    let of = |packet: &Packet<'_>| {
+        let text = if let Packet::PubAck(ack) | Packet::PubRec(ack) = packet {
+            ack.reason_string
+        } else if let Packet::SubAck(suback) = packet {
+            suback.reason_string
+        } else {
+            None
+        };
+        text.map(str::to_owned)
+    };
+    std::iter::from_fn(|| broker.take(client, of)).collect()
+}
+
+#[test]
+fn a_reason_string_names_the_topic_or_the_first_filter_that_was_refused() {
+    let mut broker = Broker::new(2, Settings::default());
+    broker.rules = rules("  - allow: all\n    everyone: true\n    topics: [public]\n");
+    broker.crash();
+    let (alice, _) = broker.connect(&connect(Version::V5, "alice", true));
+    broker.publish(alice, "secret/1", QoS::AtLeastOnce, 1, b"x");
+    broker.publish(alice, &format!("secret/{}", "ü".repeat(200)), QoS::ExactlyOnce, 2, b"x");
+    let told = reasons(&mut broker, alice);
+    assert!(told[0].starts_with("secret/1: the access rules do not allow"), "{told:?}");
+    assert!(told[1].starts_with(&format!("secret/{}…: the access", "ü".repeat(121))), "{told:?}");
+
+    let filters: Vec<u8> = ["public", "secret/#", "secret/2"]
+        .iter()
+        .flat_map(|filter| [&[0, filter.len() as u8], filter.as_bytes(), &[0]].concat())
+        .collect();
+    let head = [0x82, 3 + filters.len() as u8, 0, 3, 0];
+    broker.send(alice, &[&head[..], &filters].concat());
+    let told = reasons(&mut broker, alice);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("secret/#: the access rules do not allow"), "{told:?}");
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use sluice_mqtt::ReasonCode;
+use sluice_mqtt::{QoS, ReasonCode};
 
 /// A packet to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +16,55 @@ pub(crate) enum Reply {
     PubAck(u16, ReasonCode),
     /// PUBREC.
     PubRec(u16, ReasonCode),
+    /// PUBACK or PUBREC of a message that is known to be refused when the reply is made.
+    Refused {
+        /// Of the message.
+        packet_id: u16,
+        /// Of the message, 1 or 2.
+        qos: QoS,
+        /// An error.
+        reason: ReasonCode,
+        /// Of the message, for the reason string.
+        topic: Box<str>,
+    },
     /// PUBREL.
     PubRel(u16, ReasonCode),
     /// PUBCOMP.
     PubComp(u16, ReasonCode),
     /// SUBACK with one code per filter; then the retained messages.
-    SubAck(u16, Box<[ReasonCode]>),
+    SubAck(u16, Box<Verdicts>),
     /// UNSUBACK with one code per filter.
-    UnsubAck(u16, Box<[ReasonCode]>),
+    UnsubAck(u16, Box<Verdicts>),
+}
+
+/// What becomes of each filter of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Verdicts {
+    /// One code per filter.
+    pub(crate) codes: Vec<ReasonCode>,
+    /// The first filter that was refused, and why, for the reason string.
+    pub(crate) refused: Option<(Box<str>, ReasonCode)>,
+}
+
+impl Verdicts {
+    /// With room for so many.
+    pub(crate) fn of(filters: usize) -> Self {
+        Self { codes: Vec::with_capacity(filters), refused: None }
+    }
+
+    /// Adds what becomes of the next filter.
+    pub(crate) fn push(&mut self, filter: &str, code: ReasonCode) {
+        if code.is_error() && self.refused.is_none() {
+            self.refused = Some((filter.into(), code));
+        }
+        self.codes.push(code);
+    }
+}
+
+impl Reply {
+    fn is_puback(&self) -> bool {
+        matches!(self, Self::PubAck(..) | Self::Refused { qos: QoS::AtLeastOnce, .. })
+    }
 }
 
 /// What a reply waits for.
@@ -60,7 +101,7 @@ pub(crate) struct Replies {
 impl Replies {
     /// Adds a reply at the end and tells its number.
     pub(crate) fn push(&mut self, reply: Reply, wait: Wait) -> u64 {
-        self.pub_acks += usize::from(matches!(reply, Reply::PubAck(..)));
+        self.pub_acks += usize::from(reply.is_puback());
         self.waiting.push_back((reply, wait));
         self.first + self.waiting.len() as u64 - 1
     }
@@ -87,7 +128,7 @@ impl Replies {
         }
         self.first += 1;
         let (reply, wait) = self.waiting.pop_front()?;
-        self.pub_acks -= usize::from(matches!(reply, Reply::PubAck(..)));
+        self.pub_acks -= usize::from(reply.is_puback());
         Some((reply, wait.since_us))
     }
 

@@ -1,7 +1,7 @@
 //! Reason strings: what a refusal means and which key of the configuration has to do with it, in words for people.
 //!
-//! The words depend on the reason alone, so that they tell nobody more than the reason code does: an unknown user and a
-//! wrong password read alike. A client that asked for no problem information gets them in CONNACK and DISCONNECT only
+//! The words depend on the reason and on the topic or filter that the client itself has named, so that they tell nobody
+//! more than the reason code does: an unknown user and a wrong password read alike. A client that asked for no problem information gets them in CONNACK and DISCONNECT only
 //! [MQTT-3.1.2-29], and no packet outgrows the client's Maximum Packet Size for them [MQTT-3.1.2-24].
 
 use sluice_mqtt::{Ack, ConnAck, Disconnect, ReasonCode, SubAck, UnsubAck, Version, encode};
@@ -9,6 +9,7 @@ use sluice_mqtt::{Ack, ConnAck, Disconnect, ReasonCode, SubAck, UnsubAck, Versio
 use super::Worker;
 use crate::{
     ConnId, Event, Now, Output,
+    connection::replies::Verdicts,
     stats::{BadInput, Closed},
 };
 
@@ -16,31 +17,39 @@ use crate::{
 type EncodeAck = fn(&mut Vec<u8>, Version, &Ack<'_>);
 
 impl Worker {
-    /// Writes a PUBACK or PUBREC.
+    /// Writes a PUBACK or PUBREC. `topic`: the refused message's, where it is known still. A message that another worker
+    /// has refused stands for itself by its packet id.
     #[inline]
-    pub(super) fn write_ack(&mut self, id: ConnId, ack: Ack<'_>, encode: EncodeAck) {
-        let said = if ack.reason.is_error() { self.said(id, of_publish(ack.reason)) } else { None };
-        self.write_with(id, said, |out, version, said| encode(out, version, &Ack { reason_string: said, ..ack }));
+    pub(super) fn write_ack(&mut self, id: ConnId, ack: Ack<'_>, topic: Option<&str>, encode: EncodeAck) {
+        let refused = ack.reason.is_error() && self.wants_words(id);
+        let said = refused.then(|| naming(topic, of_publish(ack.reason)));
+        self.write_with(id, said.as_deref(), |out, version, said| {
+            encode(out, version, &Ack { reason_string: said, ..ack });
+        });
     }
 
     /// Writes a SUBACK.
-    pub(super) fn write_suback(&mut self, id: ConnId, packet_id: u16, reasons: &[ReasonCode]) {
-        let refused = reasons.iter().find(|reason| reason.is_error());
-        let said = refused.and_then(|reason| self.said(id, of_subscribe(*reason)));
-        let suback = SubAck::new(packet_id, reasons);
-        self.write_with(id, said, |out, version, said| {
+    pub(super) fn write_suback(&mut self, id: ConnId, packet_id: u16, verdicts: &Verdicts) {
+        let said = self.of_refused(id, verdicts);
+        let suback = SubAck::new(packet_id, &verdicts.codes);
+        self.write_with(id, said.as_deref(), |out, version, said| {
             encode::suback(out, version, &SubAck { reason_string: said, ..suback });
         });
     }
 
     /// Writes an UNSUBACK.
-    pub(super) fn write_unsuback(&mut self, id: ConnId, packet_id: u16, reasons: &[ReasonCode]) {
-        let refused = reasons.iter().find(|reason| reason.is_error());
-        let said = refused.and_then(|reason| self.said(id, of_subscribe(*reason)));
-        let unsuback = UnsubAck::new(packet_id, reasons);
-        self.write_with(id, said, |out, version, said| {
+    pub(super) fn write_unsuback(&mut self, id: ConnId, packet_id: u16, verdicts: &Verdicts) {
+        let said = self.of_refused(id, verdicts);
+        let unsuback = UnsubAck::new(packet_id, &verdicts.codes);
+        self.write_with(id, said.as_deref(), |out, version, said| {
             encode::unsuback(out, version, &UnsubAck { reason_string: said, ..unsuback });
         });
+    }
+
+    /// Of the first filter that was refused.
+    fn of_refused(&self, id: ConnId, verdicts: &Verdicts) -> Option<String> {
+        let (filter, reason) = verdicts.refused.as_ref().filter(|_| self.wants_words(id))?;
+        Some(naming(Some(filter), of_subscribe(*reason)))
     }
 
     /// Writes the CONNACK of a refused client.
@@ -83,9 +92,9 @@ impl Worker {
         self.disconnect_saying(now, id, ReasonCode::PacketTooLarge, Closed::PacketTooLarge, Some(&text));
     }
 
-    /// `text`, where the client wants to hear it.
-    fn said<'a>(&self, id: ConnId, text: &'a str) -> Option<&'a str> {
-        self.conns.peek(id).filter(|conn| conn.problem_information).map(|_| text)
+    /// Whether the client wants to hear why something was refused.
+    fn wants_words(&self, id: ConnId) -> bool {
+        self.conns.peek(id).is_some_and(|conn| conn.problem_information)
     }
 
     /// Writes a packet with its words, or without them where it would be too large for the client.
@@ -102,6 +111,20 @@ impl Worker {
         });
     }
 }
+
+/// Words with the topic or filter that they are about in front, as much of it as helps to find it.
+fn naming(name: Option<&str>, text: &str) -> String {
+    let Some(name) = name else { return text.to_owned() };
+    let mut shown: String =
+        name.chars().take(NAME_CHARS_MAX).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    format!("{shown}: {text}")
+}
+
+/// Of a topic or filter in a reason string.
+const NAME_CHARS_MAX: usize = 128;
 
 /// The topic of a PUBLISH of which only the beginning is there, for the log.
 fn topic_of(bytes: &[u8]) -> Option<Box<str>> {

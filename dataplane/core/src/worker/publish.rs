@@ -52,7 +52,13 @@ impl Worker {
     fn on_aliased(&mut self, now: Now, id: ConnId, publish: &Publish<'_>) -> Flow {
         let alias = publish.properties.topic_alias.unwrap_or(0);
         if alias == 0 || alias > self.settings.topic_alias_in_max {
-            return self.stop(now, id, publish, Stop::Disconnect(ReasonCode::TopicAliasInvalid, Closed::ProtocolError));
+            return self.stop(
+                now,
+                id,
+                publish,
+                publish.topic,
+                Stop::Disconnect(ReasonCode::TopicAliasInvalid, Closed::ProtocolError),
+            );
         }
         let Some(conn) = self.conns.at(id) else { return Flow::Closed };
         let aliases = conn.aliases_in.get_or_insert_default();
@@ -61,7 +67,13 @@ impl Worker {
             return self.on_named(now, id, publish, publish.topic);
         }
         let Some(topic) = aliases.topic(alias).map(Box::<str>::from) else {
-            return self.stop(now, id, publish, Stop::Disconnect(ReasonCode::ProtocolError, Closed::ProtocolError));
+            return self.stop(
+                now,
+                id,
+                publish,
+                publish.topic,
+                Stop::Disconnect(ReasonCode::ProtocolError, Closed::ProtocolError),
+            );
         };
         self.on_named(now, id, publish, &topic)
     }
@@ -111,7 +123,7 @@ impl Worker {
             // QoS 2 exchanges that a version 3 client never completes would hold it for ever.
             let stop = Stop::Disconnect(ReasonCode::ReceiveMaximumExceeded, Closed::ReceiveMaximumExceeded);
             self.count_bad(BadInput::Quota);
-            return self.stop(now, id, publish, stop);
+            return self.stop(now, id, publish, publish.topic, stop);
         }
         Flow::Again
     }
@@ -140,7 +152,7 @@ impl Worker {
         }
         let matched = match self.check_publish(place, publish, topic) {
             Ok(matched) => matched,
-            Err(stop) => return self.stop(now, id, publish, stop),
+            Err(stop) => return self.stop(now, id, publish, topic, stop),
         };
         self.take_message(now, id, place, publish, topic, &matched)
     }
@@ -178,7 +190,7 @@ impl Worker {
             message.id = self.begin_exchange(place, publish.packet_id, matched, kept_elsewhere, digest);
         }
         let routed = self.publish_to(now, &message, matched, Some(place));
-        self.acknowledge(now, id, place, publish, &routed);
+        self.acknowledge(now, id, place, publish, topic, &routed);
         self.press_back(now, id);
         let held = self.conns.peek(id).is_none_or(|conn| conn.resume_at_ms > now.mono_ms);
         match self.conns.peek(id).map(|conn| conn.phase) {
@@ -200,7 +212,7 @@ impl Worker {
     }
 
     /// Acknowledges a message when everybody who must has it.
-    fn acknowledge(&mut self, now: Now, id: ConnId, place: u32, publish: &Publish<'_>, routed: &Routed) {
+    fn acknowledge(&mut self, now: Now, id: ConnId, place: u32, publish: &Publish<'_>, topic: &str, routed: &Routed) {
         let reason = match routed.refused {
             Some(reason) => reason,
             None if routed.matched => ReasonCode::Success,
@@ -210,6 +222,7 @@ impl Worker {
         let persistent = self.sessions.peek(place).is_some_and(|s| s.is_persistent());
         let reply = match publish.qos {
             QoS::AtMostOnce => return,
+            qos if reason.is_error() => refusal(qos, publish.packet_id, reason, topic),
             QoS::AtLeastOnce => Reply::PubAck(publish.packet_id, reason),
             QoS::ExactlyOnce => Reply::PubRec(publish.packet_id, reason),
         };
@@ -316,7 +329,7 @@ impl Worker {
         false
     }
 
-    fn stop(&mut self, now: Now, id: ConnId, publish: &Publish<'_>, stop: Stop) -> Flow {
+    fn stop(&mut self, now: Now, id: ConnId, publish: &Publish<'_>, topic: &str, stop: Stop) -> Flow {
         match stop {
             Stop::Disconnect(reason, closed) => {
                 if closed == Closed::ProtocolError {
@@ -327,14 +340,8 @@ impl Worker {
             }
             Stop::Drop(reason, cause) => {
                 self.stats.dropped[cause as usize] += 1;
-                match publish.qos {
-                    QoS::AtMostOnce => {}
-                    QoS::AtLeastOnce => {
-                        self.reply(now, id, Reply::PubAck(publish.packet_id, reason), Wait::NOTHING);
-                    }
-                    QoS::ExactlyOnce => {
-                        self.reply(now, id, Reply::PubRec(publish.packet_id, reason), Wait::NOTHING);
-                    }
+                if publish.qos != QoS::AtMostOnce {
+                    self.reply(now, id, refusal(publish.qos, publish.packet_id, reason, topic), Wait::NOTHING);
                 }
                 Flow::Next
             }
@@ -396,12 +403,13 @@ impl Worker {
         // every shard that has it recognises. It must be that very message, and still be allowed.
         if received.digest != content_digest(topic, publish.payload) {
             self.count_bad(BadInput::Protocol);
-            self.reply(now, id, Reply::PubRec(publish.packet_id, ReasonCode::PacketIdentifierInUse), Wait::NOTHING);
+            let refusal = refusal(publish.qos, publish.packet_id, ReasonCode::PacketIdentifierInUse, topic);
+            self.reply(now, id, refusal, Wait::NOTHING);
             return Some(Flow::Next);
         }
         let matched = match self.check_publish(place, publish, topic) {
             Ok(matched) => matched,
-            Err(stop) => return Some(self.stop(now, id, publish, stop)),
+            Err(stop) => return Some(self.stop(now, id, publish, topic, stop)),
         };
         let mut forward = Vec::new();
         publish.properties.forward_into(&mut forward);
@@ -416,7 +424,7 @@ impl Worker {
             id: uid.map(|publisher| MessageId { publisher, number: received.number, lowest }),
         };
         let routed = self.publish_again(now, &message, &matched);
-        self.acknowledge(now, id, place, publish, &routed);
+        self.acknowledge(now, id, place, publish, topic, &routed);
         Some(Flow::Next)
     }
 
@@ -459,6 +467,10 @@ impl Worker {
         self.reply(now, id, Reply::PubComp(packet_id, ReasonCode::Success), wait);
         Flow::Next
     }
+}
+
+fn refusal(qos: QoS, packet_id: u16, reason: ReasonCode, topic: &str) -> Reply {
+    Reply::Refused { packet_id, qos, reason, topic: topic.into() }
 }
 
 /// Tells a repetition of a message from another one under the same packet id. Part of the stored format.

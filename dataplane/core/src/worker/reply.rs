@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use sluice_mqtt::{Ack, ReasonCode, Version, encode};
+use sluice_mqtt::{Ack, QoS, ReasonCode, Version, encode};
 
 use super::{Worker, deliver::session_of};
 use crate::{
@@ -73,11 +73,18 @@ impl Worker {
             }
             Reply::ConnAck => self.finish_attaching(now, id),
             Reply::PubAck(packet_id, reason) => {
-                self.write_ack(id, ack(packet_id, reason), encode::puback);
+                self.write_ack(id, ack(packet_id, reason), None, encode::puback);
             }
             Reply::PubRec(packet_id, reason) => {
                 self.note_routed(id, *packet_id, *reason);
-                self.write_ack(id, ack(packet_id, reason), encode::pubrec);
+                self.write_ack(id, ack(packet_id, reason), None, encode::pubrec);
+            }
+            Reply::Refused { packet_id, qos, reason, topic } if *qos == QoS::ExactlyOnce => {
+                self.note_routed(id, *packet_id, *reason);
+                self.write_ack(id, ack(packet_id, reason), Some(topic), encode::pubrec);
+            }
+            Reply::Refused { packet_id, reason, topic, .. } => {
+                self.write_ack(id, ack(packet_id, reason), Some(topic), encode::puback);
             }
             Reply::PubRel(packet_id, reason) => {
                 self.write(id, |out, version| encode::pubrel(out, version, &ack(packet_id, reason)));
@@ -85,15 +92,15 @@ impl Worker {
             Reply::PubComp(packet_id, reason) => {
                 self.write(id, |out, version| encode::pubcomp(out, version, &ack(packet_id, reason)));
             }
-            Reply::SubAck(packet_id, reasons) => {
-                self.write_suback(id, *packet_id, reasons);
+            Reply::SubAck(packet_id, verdicts) => {
+                self.write_suback(id, *packet_id, verdicts);
                 self.pump_fetches(now, id);
                 let place = session_of(self.conns.peek(id));
                 let groups = place.map(|place| self.groups_waiting_for(place)).unwrap_or_default();
                 self.hand_over_waiting(now, &groups);
             }
-            Reply::UnsubAck(packet_id, reasons) => {
-                self.write_unsuback(id, *packet_id, reasons);
+            Reply::UnsubAck(packet_id, verdicts) => {
+                self.write_unsuback(id, *packet_id, verdicts);
             }
         }
     }

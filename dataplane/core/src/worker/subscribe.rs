@@ -10,7 +10,7 @@ use sluice_topic::{ParsedFilter, TopicFilter};
 use super::{Worker, deliver::session_of, dispatch::Flow};
 use crate::{
     ConnId, Event, Key, Now, Op, Output,
-    connection::replies::{Reply, Wait},
+    connection::replies::{Reply, Verdicts, Wait},
     peers::{Asker, Frame, workers_of},
     retained::Fetch,
     session::Subscription,
@@ -37,24 +37,25 @@ impl Worker {
         let owed = self.conns.peek(id).and_then(|c| c.fetches.as_ref()).map_or(0, |fetches| fetches.queue.len());
         if subscribe.filters.len() > self.settings.filters_per_packet_max || owed > FETCHES_OWED_MAX {
             self.count_bad(BadInput::Quota);
-            let reasons = vec![ReasonCode::QuotaExceeded; subscribe.filters.len()].into();
-            self.reply(now, id, Reply::SubAck(subscribe.packet_id, reasons), Wait::NOTHING);
+            let mut verdicts = Verdicts::of(subscribe.filters.len());
+            subscribe.filters.iter().for_each(|wanted| verdicts.push(wanted.filter, ReasonCode::QuotaExceeded));
+            self.reply(now, id, Reply::SubAck(subscribe.packet_id, verdicts.into()), Wait::NOTHING);
             return Flow::Next;
         }
         let mut announcement = Announcement::default();
-        let mut reasons = Vec::with_capacity(subscribe.filters.len());
+        let mut verdicts = Verdicts::of(subscribe.filters.len());
         let mut fetches = Vec::new();
         for wanted in subscribe.filters.iter() {
             let sub_id = subscribe.subscription_id.unwrap_or(0);
             match self.subscribe_one(place, &wanted, sub_id, &mut announcement) {
                 Ok((granted, fetch)) => {
-                    reasons.push(granted);
+                    verdicts.push(wanted.filter, granted);
                     fetches.extend(fetch);
                 }
-                Err(reason) => reasons.push(reason),
+                Err(reason) => verdicts.push(wanted.filter, reason),
             }
         }
-        self.finish_subscribe(now, id, place, subscribe.packet_id, reasons, fetches, &announcement);
+        self.finish_subscribe(now, id, place, subscribe.packet_id, verdicts, fetches, &announcement);
         Flow::Next
     }
 
@@ -65,7 +66,7 @@ impl Worker {
         id: ConnId,
         place: u32,
         packet_id: u16,
-        reasons: Vec<ReasonCode>,
+        verdicts: Verdicts,
         fetches: Vec<Fetch>,
         announcement: &Announcement,
     ) {
@@ -80,7 +81,7 @@ impl Worker {
             conn.fetches.get_or_insert_default().queue.extend(fetches);
         }
         let wait = Wait { answers: announcement.answers, ..Wait::batch(batch) };
-        if let Some(number) = self.reply(now, id, Reply::SubAck(packet_id, reasons.into()), wait) {
+        if let Some(number) = self.reply(now, id, Reply::SubAck(packet_id, verdicts.into()), wait) {
             self.peers.expect(announcement.ticket, Asker::Reply { conn: id, number }, announcement.answers);
         }
     }
@@ -324,21 +325,22 @@ impl Worker {
             self.disconnect(now, id, ReasonCode::QuotaExceeded, Closed::QuotaExceeded);
             return Flow::Closed;
         }
-        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        let mut verdicts = Verdicts::of(unsubscribe.filters.len());
         for filter in unsubscribe.filters.iter() {
             let removed = self.remove_subscription(place, filter);
-            reasons.push(match ParsedFilter::parse(filter, &self.topic_limits) {
+            let code = match ParsedFilter::parse(filter, &self.topic_limits) {
                 _ if removed => ReasonCode::Success,
                 Ok(_) => ReasonCode::NoSubscriptionExisted,
                 Err(_) => ReasonCode::TopicFilterInvalid,
-            });
+            };
+            verdicts.push(filter, code);
         }
         let persistent = self.sessions.peek(place).is_some_and(|s| s.is_persistent());
         let wait = if persistent { Wait::batch(self.journal.open_batch()) } else { Wait::NOTHING };
         if persistent {
             self.note_progress(place);
         }
-        self.reply(now, id, Reply::UnsubAck(unsubscribe.packet_id, reasons.into()), wait);
+        self.reply(now, id, Reply::UnsubAck(unsubscribe.packet_id, verdicts.into()), wait);
         Flow::Next
     }
 

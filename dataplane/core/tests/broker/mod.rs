@@ -593,7 +593,7 @@ impl Broker {
     }
 
     /// Takes the first packet a client has been sent, if it is the one looked for.
-    fn take<T>(&mut self, client: Client, find: impl FnOnce(&Packet<'_>) -> Option<T>) -> Option<T> {
+    pub fn take<T>(&mut self, client: Client, find: impl FnOnce(&Packet<'_>) -> Option<T>) -> Option<T> {
         let version = self.sockets[client.0].version;
         let bytes = std::mem::take(&mut self.sockets[client.0].outbound);
         let frame = split(&bytes, u32::MAX).unwrap()?;
