@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, num::NonZeroU64, sync::Arc};
 use sluice_dataplane_access::Scope;
 use sluice_mqtt::ReasonCode;
 
+use crate::Certificate;
+
 /// What a client showed. Checked off the worker: hashing a password takes milliseconds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthRequest {
@@ -18,8 +20,8 @@ pub struct AuthRequest {
     pub username: Option<Box<str>>,
     /// The password; never logged.
     pub password: Option<Box<[u8]>>,
-    /// DER of the client's verified certificate.
-    pub certificate: Option<Arc<[u8]>>,
+    /// The client's verified certificate.
+    pub certificate: Option<Arc<Certificate>>,
     /// The method and data of enhanced authentication (version 5).
     pub enhanced: Option<Enhanced>,
 }
@@ -107,8 +109,8 @@ pub struct Live<'a> {
     pub username: Option<&'a str>,
     /// [`Accepted::grounds`].
     pub grounds: Option<NonZeroU64>,
-    /// DER of the certificate it showed.
-    pub certificate: Option<&'a [u8]>,
+    /// The certificate it showed.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// The outcome of a review.

@@ -53,10 +53,19 @@ pub struct Opened {
     pub peer: Option<SocketAddr>,
     /// What carries the bytes.
     pub transport: Transport,
-    /// The client's certificate (DER of the leaf), verified by the driver's TLS.
-    pub certificate: Option<Arc<[u8]>>,
+    /// The client's certificate, verified by the driver's TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// The node that the client is connected to, if it is another one: it passes the bytes on.
     pub via: Option<NodeId>,
+}
+
+/// The certificate that a client showed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Certificate {
+    /// DER of the leaf.
+    pub der: Box<[u8]>,
+    /// Who vouches for it. Means something to [`crate::auth::Standing`] only.
+    pub authority: Arc<[u8]>,
 }
 
 /// What a worker made of some bytes.

@@ -41,7 +41,7 @@ pub mod worker;
 pub use auth::{AuthRequest, Verdict};
 pub use gate::{Gate, GateOutput, GateSettings, GateStats};
 pub use homes::{Home, Homes};
-pub use input::{ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Transport};
+pub use input::{Certificate, ClosedBy, ConnId, Flush, Input, Now, Opened, Received, Then, Transport};
 pub use outbox::Outbox;
 pub use output::{Event, Output};
 pub use record::{Key, Op, SessionUid, WriteBatch};

@@ -123,7 +123,7 @@ impl Checker {
             client_id: &request.client_id,
             username: request.username.as_deref(),
             password: request.password.as_deref(),
-            certificate: request.certificate.as_deref(),
+            certificate: request.certificate.as_deref().map(|certificate| &*certificate.der),
             peer: request.peer.map(|peer| peer.ip()),
             allow_anonymous: door.allow_anonymous,
             identity_as_username: door.identity_as_username,

@@ -9,7 +9,7 @@ use std::{
 
 use sluice_cluster::{NodeId, WorkerId, interest::InterestFrame};
 use sluice_dataplane_core::{
-    Gate, GateOutput, GateStats, Input, Now, Opened,
+    Certificate, Gate, GateOutput, GateStats, Input, Now, Opened,
     link::{ClientHeader, Lane, LinkError},
 };
 
@@ -233,7 +233,7 @@ impl Exchange for GateDriver {
             listener: listener as u16,
             peer: header.address,
             transport: header.transport,
-            certificate: header.certificate,
+            certificate: header.certificate.as_deref().and_then(unpacked).map(Arc::new),
             via: Some(from),
         };
         let wire = Wire::Unix(mio::net::UnixStream::from_std(socket));
@@ -241,4 +241,11 @@ impl Exchange for GateDriver {
         self.next_worker = (self.next_worker + 1) % self.parts.workers.len();
         self.parts.workers[self.next_worker].post(Letter::Arrival(Box::new(arrival)));
     }
+}
+
+/// A client's certificate and who vouches for it, as [`crate::worker_thread`] packs them for another node.
+fn unpacked(bytes: &[u8]) -> Option<Certificate> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (authority, der) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some(Certificate { der: der.into(), authority: authority.into() })
 }

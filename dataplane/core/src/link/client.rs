@@ -16,7 +16,7 @@ pub struct ClientHeader {
     pub transport: Transport,
     /// The client's address; `None` for a Unix socket.
     pub address: Option<SocketAddr>,
-    /// The client's certificate (DER of the leaf), verified by its node.
+    /// The client's certificate, verified by its node, and who vouches for it; opaque here.
     pub certificate: Option<Arc<[u8]>>,
 }
 

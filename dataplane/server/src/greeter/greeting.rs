@@ -10,6 +10,7 @@
 use std::{borrow::Cow, io, net::SocketAddr, sync::Arc};
 
 use mio::{Registry, Token};
+use sluice_dataplane_core::Certificate;
 
 use super::Manners;
 use crate::{
@@ -29,6 +30,8 @@ pub(super) struct Greeting {
     wire: Wire,
     seat: Seat,
     tls: Option<Box<TlsSession>>,
+    /// What the client showed in its handshake.
+    certificate: Option<Arc<Certificate>>,
     stage: Stage,
     /// Bytes for the present stage that came and were not used: before TLS as they are, behind it decrypted.
     bytes: Vec<u8>,
@@ -64,7 +67,7 @@ impl Greeting {
     /// A connection that was just accepted.
     pub(super) fn new(wire: Wire, seat: Seat, listener: u16, peer: Option<SocketAddr>) -> Self {
         let (stage, bytes) = (Stage::Proxy, Vec::new());
-        Self { listener, peer, wire, seat, tls: None, stage, bytes, spoke: false, hung_up: false }
+        Self { listener, peer, wire, seat, tls: None, certificate: None, stage, bytes, spoke: false, hung_up: false }
     }
 
     /// Asks for readiness events.
@@ -178,6 +181,13 @@ impl Greeting {
                 Err(error) => return Some(Progress::Failed(GreetingFailed::Tls, error.to_string().into())),
             },
             Some(session) if !session.is_handshaking() => {
+                if let [leaf, ..] = session.client_certificates() {
+                    let Some(authority) = context.trusted().authority_of(session.client_certificates()) else {
+                        let why = "the authority of its certificate was removed meanwhile";
+                        return Some(Progress::Failed(GreetingFailed::Tls, why.into()));
+                    };
+                    self.certificate = Some(Arc::new(Certificate { der: leaf.as_ref().into(), authority }));
+                }
                 self.stage = Stage::Upgrade(Handshake::default());
                 return None;
             }
@@ -279,18 +289,16 @@ impl Greeting {
 
     /// The connection as a worker takes it: the transport, MQTT bytes that came already, the client's certificate.
     /// `None` when it ended meanwhile.
-    #[expect(clippy::type_complexity, reason = "three things of one use")]
     pub(super) fn finish(
         mut self,
         registry: &Registry,
         now_ms: u64,
-    ) -> Option<(Transport, Vec<u8>, Option<Arc<[u8]>>)> {
+    ) -> Option<(Transport, Vec<u8>, Option<Arc<Certificate>>)> {
         self.wire.deregister(registry).ok()?;
-        let certificate = self.tls.as_ref().and_then(|tls| tls.client_certificate());
         let ws = matches!(self.stage, Stage::Upgraded).then(|| Box::new(WsSession::new()));
         let mut transport = Transport::new(self.wire, self.tls, ws, self.seat);
         let mqtt = transport.unwrap_early(now_ms, &mut self.bytes)?;
         self.bytes.truncate(mqtt);
-        Some((transport, self.bytes, certificate))
+        Some((transport, self.bytes, self.certificate))
     }
 }

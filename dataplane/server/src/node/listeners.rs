@@ -76,7 +76,8 @@ impl Listeners {
         }
     }
 
-    /// Reads certificates again whenever they change, and holds connected clients against the revocation lists.
+    /// Reads certificates again whenever they change, and holds connected clients against authorities and revocation
+    /// lists.
     pub(super) fn watch(&self, subjects: &mut Subjects, standing: &StandingNews) {
         for (index, tls) in &self.tls {
             let (name, paths, tls) = (&self.bound[*index].name, tls.files().paths(), Arc::clone(tls));

@@ -7,7 +7,7 @@ use sluice_dataplane_core::{
     Input,
     auth::{Live, Review, Standing},
 };
-use sluice_service::tls::{Revoked, TlsContext};
+use sluice_service::tls::{TlsContext, Trusted};
 
 use crate::mailbox::{Letter, Mailbox};
 
@@ -25,7 +25,7 @@ pub(super) struct StandingNews {
 struct InForce {
     chain: Arc<Chain>,
     /// By listener.
-    revoked: Vec<Arc<Revoked>>,
+    trusted: Vec<Arc<Trusted>>,
 }
 
 impl StandingNews {
@@ -44,14 +44,14 @@ impl StandingNews {
         self.authenticator.replace(chain);
     }
 
-    /// Revocation lists were read again.
+    /// Authorities and revocation lists were read again.
     pub(super) fn tell_certificates(&self) {
         self.tell(self.authenticator.chain());
     }
 
     fn tell(&self, chain: Arc<Chain>) {
-        let revoked = self.tls.iter().map(|tls| tls.as_ref().map(|tls| tls.revoked()).unwrap_or_default());
-        let standing: Arc<dyn Standing> = Arc::new(InForce { chain, revoked: revoked.collect() });
+        let trusted = self.tls.iter().map(|tls| tls.as_ref().map(|tls| tls.trusted()).unwrap_or_default());
+        let standing: Arc<dyn Standing> = Arc::new(InForce { chain, trusted: trusted.collect() });
         for worker in self.workers.iter() {
             worker.post(Letter::Input(Input::CredentialsChanged(Arc::clone(&standing))));
         }
@@ -60,9 +60,8 @@ impl StandingNews {
 
 impl Standing for InForce {
     fn review(&self, live: &Live<'_>) -> Review {
-        let revoked = self.revoked.get(usize::from(live.listener)).filter(|revoked| !revoked.is_empty());
-        if let (Some(revoked), Some(certificate)) = (revoked, live.certificate)
-            && revoked.contains(certificate)
+        if let (Some(trusted), Some(shown)) = (self.trusted.get(usize::from(live.listener)), live.certificate)
+            && !trusted.stands(&shown.der, &shown.authority)
         {
             return Review::Gone;
         }

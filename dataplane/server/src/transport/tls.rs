@@ -8,6 +8,7 @@ use std::{
 
 use rustls::{
     Error, ServerConfig,
+    pki_types::CertificateDer,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic},
 };
@@ -55,10 +56,9 @@ impl TlsSession {
         self.session.is_handshaking()
     }
 
-    /// The leaf certificate that the client showed, in DER.
-    pub(crate) fn client_certificate(&self) -> Option<Arc<[u8]>> {
-        let leaf = self.session.peer_certificates()?.first()?;
-        Some(Arc::from(leaf.as_ref()))
+    /// The certificates that the client showed, if any, its own first.
+    pub(crate) fn client_certificates(&self) -> &[CertificateDer<'static>] {
+        self.session.peer_certificates().unwrap_or_default()
     }
 
     /// Why the session failed.

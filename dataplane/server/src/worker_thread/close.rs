@@ -6,8 +6,10 @@
 //!   └──client gone───┴─────────────────────────┴──────────────────────────────► gone
 //! ```
 
+use std::sync::Arc;
+
 use sluice_cluster::{NodeId, WorkerId};
-use sluice_dataplane_core::{ClosedBy, ConnId, Flush, Outbox, link::ClientHeader};
+use sluice_dataplane_core::{Certificate, ClosedBy, ConnId, Flush, Outbox, link::ClientHeader};
 
 use super::WorkerThread;
 use crate::{
@@ -95,7 +97,7 @@ impl WorkerThread {
             listener: away.listeners.get(usize::from(opened.listener)).cloned().unwrap_or_default(),
             transport: opened.transport,
             address: opened.peer,
-            certificate: opened.certificate,
+            certificate: opened.certificate.map(|shown| packed(&shown)),
         };
         away.links.send_client(node, ClientAway { transport, header, bytes });
     }
@@ -114,6 +116,13 @@ impl WorkerThread {
         }
         Some(Arrival { transport: connection.transport, opened: *opened, bytes: connection.kept })
     }
+}
+
+/// A client's certificate and who vouches for it, as another node is told: the length of the latter (4 bytes), it, and the
+/// certificate.
+fn packed(shown: &Certificate) -> Arc<[u8]> {
+    let length = (shown.authority.len() as u32).to_le_bytes();
+    [&length[..], &shown.authority, &shown.der].concat().into()
 }
 
 /// How long a client may take to read what it is told before the connection closes.

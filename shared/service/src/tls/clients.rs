@@ -11,6 +11,7 @@ use rustls::{
 use super::{
     TlsError, certificate,
     revoked::{self, Revoked},
+    trusted::Trusted,
 };
 
 /// Whether clients show certificates.
@@ -50,20 +51,21 @@ impl ClientAuth {
         }
     }
 
-    /// What verifies clients' certificates, and those of them that are revoked.
+    /// What verifies clients' certificates, and what connected clients are held against.
     pub(super) fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<(Arc<dyn ClientCertVerifier>, Revoked), TlsError> {
-        let mut revoked = Revoked::default();
+    ) -> Result<(Arc<dyn ClientCertVerifier>, Trusted), TlsError> {
         let Some(authority) = self.authority() else {
-            return Ok((WebPkiClientVerifier::no_client_auth(), revoked));
+            return Ok((WebPkiClientVerifier::no_client_auth(), Trusted::default()));
         };
+        let mut revoked = Revoked::default();
         let mut roots = RootCertStore::empty();
         for root in certificate::read_certificates(&authority.ca)? {
             roots.add(root).map_err(|error| TlsError::file(&authority.ca, error))?;
         }
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let roots = Arc::new(roots);
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
         if let Some(crl) = &authority.crl {
             let lists = revoked::read_lists(crl)?;
             revoked = Revoked::read(crl, &lists)?;
@@ -74,6 +76,7 @@ impl ClientAuth {
         }
         let named = authority.crl.as_ref().unwrap_or(&authority.ca);
         let verifier = builder.build().map_err(|error| TlsError::file(named, error))?;
-        Ok((verifier, revoked))
+        let trusted = Trusted::new(&roots, revoked, provider).map_err(|error| TlsError::file(&authority.ca, error))?;
+        Ok((verifier, trusted))
     }
 }

@@ -12,6 +12,7 @@ pub mod member;
 mod peer;
 mod resolve;
 mod revoked;
+mod trusted;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -23,7 +24,7 @@ pub use self::{
     clients::{ClientAuth, ClientAuthority},
     error::TlsError,
     peer::{PeerFiles, PeerTls, uri_names},
-    revoked::Revoked,
+    trusted::Trusted,
 };
 use self::{certificate::Identity, resolve::ByName};
 
@@ -59,7 +60,7 @@ struct Loaded {
     config: Arc<ServerConfig>,
     /// When the first of the certificates expires, in seconds since the Unix epoch.
     expires: i64,
-    revoked: Arc<Revoked>,
+    trusted: Arc<Trusted>,
 }
 
 impl TlsContext {
@@ -93,10 +94,10 @@ impl TlsContext {
         self.current.load().expires
     }
 
-    /// Certificates of clients that the lists in use revoke. A connection that is open may have shown one before.
+    /// What is in force for certificates of clients. A connection that is open may have shown one before.
     #[must_use]
-    pub fn revoked(&self) -> Arc<Revoked> {
-        Arc::clone(&self.current.load().revoked)
+    pub fn trusted(&self) -> Arc<Trusted> {
+        Arc::clone(&self.current.load().trusted)
     }
 
     /// The files this context reads.
@@ -112,14 +113,14 @@ impl Loaded {
         let identities: Vec<Identity> =
             files.certificates.iter().map(|each| each.read(&provider)).collect::<Result<_, _>>()?;
         let expires = identities.iter().map(|identity| identity.expires).min().ok_or(TlsError::NoCertificate)?;
-        let (verifier, revoked) = files.client_auth.verifier(&provider)?;
+        let (verifier, trusted) = files.client_auth.verifier(&provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(ByName::new(identities)));
         config.ticketer = ring::Ticketer::new()?;
         config.alpn_protocols = files.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), expires, revoked: Arc::new(revoked) })
+        Ok(Self { config: Arc::new(config), expires, trusted: Arc::new(trusted) })
     }
 }
 

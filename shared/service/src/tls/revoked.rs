@@ -12,7 +12,7 @@ use super::{TlsError, certificate};
 
 /// What some revocation lists say: serial numbers by the name of their issuer. Immutable.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Revoked(HashMap<Box<[u8]>, HashSet<Box<[u8]>>>);
+pub(super) struct Revoked(HashMap<Box<[u8]>, HashSet<Box<[u8]>>>);
 
 impl Revoked {
     pub(super) fn read(crl: &Path, lists: &[CertificateRevocationListDer<'_>]) -> Result<Self, TlsError> {
@@ -26,17 +26,13 @@ impl Revoked {
     }
 
     /// Whether a certificate (DER), whose chain TLS has verified, is on a list of its issuer.
-    #[must_use]
-    pub fn contains(&self, certificate: &[u8]) -> bool {
+    pub(super) fn contains(&self, certificate: &[u8]) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
         let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return false };
         let serials = self.0.get(certificate.issuer().as_raw());
         serials.is_some_and(|serials| serials.contains(&*certificate.serial.to_bytes_be()))
-    }
-
-    /// Whether nothing is revoked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.values().all(HashSet::is_empty)
     }
 }
 

@@ -241,6 +241,36 @@ fn n3_revoked_certificates_and_stale_revocation_lists_are_refused() {
 }
 
 #[test]
+fn what_an_authority_vouched_for_stands_while_its_key_is_trusted_and_it_is_not_revoked() {
+    let it = Fixture::new();
+    let mut files = it.files(&["a.test"]);
+    // All authorities of this test have the same name: their keys tell them apart.
+    let (stays, goes) = (&it.authority, Authority::new());
+    let of_both = format!("{}{}", stays.pem, goes.pem);
+    let authority = it.authority_files(None);
+    fs::write(&authority.ca, &of_both).unwrap();
+    files.client_auth = ClientAuth::Required(authority.clone());
+    let server = TlsContext::load(files).unwrap();
+    let shown = |by: &Authority| {
+        let identity = by.sign("device-7", ExtendedKeyUsagePurpose::ClientAuth, 7);
+        let connection = connect(&server, client(&it.authority, Some(&identity), &[]), "a.test").unwrap();
+        connection.peer_certificates().unwrap().to_vec()
+    };
+    let before = server.trusted();
+    let (kept, gone) = (shown(stays), shown(&goes));
+    let of = |chain: &[CertificateDer<'_>]| before.authority_of(chain).unwrap();
+    assert!(before.stands(&kept[0], &of(&kept)) && before.stands(&gone[0], &of(&gone)));
+    assert_eq!(before.authority_of(&[]), None);
+
+    fs::write(&authority.ca, &stays.pem).unwrap();
+    server.reload().unwrap();
+    let after = server.trusted();
+    assert!(after.stands(&kept[0], &of(&kept)));
+    assert!(!after.stands(&gone[0], &of(&gone)));
+    assert_eq!(after.authority_of(&gone), None);
+}
+
+#[test]
 fn n4_an_unknown_application_protocol_is_refused() {
     let it = Fixture::new();
     let mut files = it.files(&["a.test"]);

@@ -219,6 +219,34 @@ fn n3_a_certificate_that_is_revoked_while_it_is_in_use_loses_its_connection() {
 }
 
 #[test]
+fn n3_an_authority_that_is_removed_takes_its_clients_along() {
+    let (authority, old, new) = (Authority::new("servers"), Authority::new("devices"), Authority::new("devices"));
+    let identity = authority.server();
+    let server = node()
+        .listener(
+            "bind: '127.0.0.1:0', tls: {certificates: [{cert: server.crt, key: server.key}], \
+             client_auth: required, ca: devices.pem}",
+        )
+        .file("server.crt", &identity.certificate_pem)
+        .file("server.key", &identity.key_pem)
+        .file("devices.pem", format!("{}{}", old.pem(), new.pem()))
+        .start(&["mqtts"]);
+    let (of_old, of_new) = (old.client("meter1"), new.client("meter2"));
+    let open = |identity: &Identity| {
+        let mut client = tls(&server, authority.trusting_client(Some(identity))).expect("a TLS connection");
+        client.send(connect(fresh("c"))).expect_connack();
+        client
+    };
+    let (mut gone, mut kept) = (open(&of_old), open(&of_new));
+    write_private(&server.folder().join("devices.pem"), new.pem().as_bytes());
+    server.reload();
+    gone.expect_disconnect(&[0x87]);
+    kept.ping();
+    assert!(!gets_connack(&server, &authority, Some(&of_old)));
+    assert!(gets_connack(&server, &authority, Some(&of_new)));
+}
+
+#[test]
 fn n3_a_revocation_list_that_is_out_of_date_admits_nobody() {
     let (authority, devices) = (Authority::new("servers"), Authority::new("devices"));
     let stale = devices.revocation_list_until(2024, &[]);
