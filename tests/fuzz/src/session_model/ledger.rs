@@ -1,5 +1,7 @@
 //! Every message that was sent, and what is promised about it.
 
+use std::collections::BTreeSet;
+
 use sluice_mqtt::QoS;
 
 /// A session: which client's, and which of its sessions, one after the other.
@@ -37,6 +39,9 @@ pub(super) struct Message {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) messages: Vec<Message>,
+    /// Sessions that a CONNECT under way resumes to end with its connection: they may end before their client hears
+    /// that it was accepted.
+    pub(super) ending: BTreeSet<SessionKey>,
     time: u64,
 }
 
@@ -70,6 +75,11 @@ impl Ledger {
 
     pub(super) fn received(&mut self, session: SessionKey, number: MessageNumber) {
         self.messages[number].needed.retain(|needed| *needed != session);
+    }
+
+    /// Whether a message had somebody to go to for certain when it was routed.
+    pub(super) fn had_a_taker(&self, number: MessageNumber) -> bool {
+        self.messages[number].needed.iter().any(|session| !self.ending.contains(session))
     }
 
     /// All that was acknowledged has arrived.
