@@ -7,8 +7,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# mosquitto-clients are what the broker's own greeting tells to try next.
-"$root/deploy/build/prepare.sh" mosquitto-clients
+# What the broker's own greeting and the README tell to try next.
+"$root/deploy/build/prepare.sh" curl mosquitto-clients openssl
 
 # For the build script alone: to the node, every variable of this prefix is a key of its configuration.
 unset SLUICE_CACHE

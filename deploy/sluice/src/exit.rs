@@ -42,7 +42,8 @@ impl Failure {
                 Self { code: DENIED, message: format!("{message}\n  -> {hint}") }
             }
             Some(ErrorKind::AddrInUse) => {
-                let hint = "another process listens there: end it, or listen elsewhere (port 0 takes any free port)";
+                let hint = "another process listens there: end it, or listen elsewhere with --mqtt, --ws or --admin of \
+                            sluice dev, or bind in the file of a node (port 0 takes any free port)";
                 Self { code: FAILED, message: format!("{message}\n  -> {hint}") }
             }
             _ => Self { code: FAILED, message },

@@ -13,7 +13,7 @@ use warp::{
     Filter, Rejection, Reply,
     http::{StatusCode, header},
     reject,
-    reply::{Response, json, with_header, with_status},
+    reply::{Response, with_header, with_status},
 };
 
 use super::{NodeSnapshot, Phase, StatusSource, status::Ready, status::Status};
@@ -58,7 +58,7 @@ pub(super) fn routes(
     let at = |path: &'static str| warp::get().and(warp::path(path)).and(warp::path::end());
 
     // The process alone: whoever restarts it on a bad answer must not be told about disks and peers.
-    let health = at("health").or(at("livez")).unify().map(|| json(&Health { status: "ok" }).into_response());
+    let health = at("health").or(at("livez")).unify().map(|| json(&Health { status: "ok" }));
     let ready = at("ready")
         .or(at("readyz"))
         .unify()
@@ -68,7 +68,7 @@ pub(super) fn routes(
     let status = warp::get()
         .and(warp::path!("cluster" / "status"))
         .and(node.clone())
-        .map(|node: Arc<NodeSnapshot>| json(&Status::of(&node, SystemTime::now())).into_response());
+        .map(|node: Arc<NodeSnapshot>| json(&Status::of(&node, SystemTime::now())));
     let metrics = at("metrics").and(node).map(|node: Arc<NodeSnapshot>| {
         with_header(metrics::text(&node), header::CONTENT_TYPE, Scrape::CONTENT_TYPE).into_response()
     });
@@ -83,6 +83,14 @@ fn ready(query: &HashMap<String, String>, node: &NodeSnapshot) -> Response {
     let good = if startup { started } else { node.readiness().is_ready() };
     with_status(json(&Ready::of(node)), if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
         .into_response()
+}
+
+/// With an end of line, for who reads it in a terminal.
+fn json(body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => with_header(text + "\n", header::CONTENT_TYPE, "application/json").into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// Problem details (RFC 9457).
