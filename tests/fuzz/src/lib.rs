@@ -42,7 +42,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "mqtt_packets", run: fuzz_mqtt_packets },
     Target { name: "mqtt_stream", run: fuzz_mqtt_stream },
     Target { name: "connect", run: fuzz_connect },
