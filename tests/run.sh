@@ -14,7 +14,7 @@ cd "$root" || exit 1
 cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
 
 quick=(fmt tidy clippy deny build tests docs fuzz)
-all=("${quick[@]}" conformance e2e quickstart)
+all=("${quick[@]}" push conformance e2e quickstart)
 
 # All tests are built with the features that the whole workspace asks for, so that no crate is built twice. Cargo can
 # select a package only by building it with features of its own; so it is told to run only the tests of packages whose
@@ -55,6 +55,8 @@ gate_tests() { tests_of '!(sluice-tests-*)' && cargo test --quiet --locked --wor
 gate_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 gate_fuzz() { tests_of sluice-tests-fuzz; }
+
+gate_push() { tests_of sluice-tests-push; }
 
 gate_conformance() { tests_of sluice-tests-conformance; }
 

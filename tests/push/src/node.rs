@@ -44,6 +44,7 @@ pub struct TestNode {
     id: NodeId,
     seen: Arc<Mutex<Seen>>,
     running: Option<(ControlHandle, JoinHandle<()>)>,
+    twin: Option<ControlHandle>,
 }
 
 struct Remembers(Arc<Mutex<Seen>>);
@@ -117,7 +118,7 @@ impl TestNode {
     pub fn join(endpoints: &[Address], token: &str) -> Result<Self, JoinError> {
         let folder = tempfile::tempdir().unwrap();
         let identity = Self::join_in(folder.path(), endpoints, token)?;
-        Ok(Self { folder, id: identity.node(), seen: Arc::default(), running: None })
+        Ok(Self { folder, id: identity.node(), seen: Arc::default(), running: None, twin: None })
     }
 
     /// Joins with what is in a folder.
@@ -142,6 +143,20 @@ impl TestNode {
         let (consumer, provider) = (Remembers(Arc::clone(&self.seen)), Remembers(Arc::clone(&self.seen)));
         let (task, handle) = ControlTask::new(settings, identity, consumer, provider);
         self.running = Some((handle, task.spawn().unwrap()));
+    }
+
+    /// Runs a second time beside the first, as a copied machine would.
+    ///
+    /// # Panics
+    /// The folder has no identity.
+    pub fn start_twin(&mut self, endpoints: &[Address]) {
+        let copy = tempfile::tempdir().unwrap();
+        let identity = Arc::new(NodeIdentity::load(self.folder.path()).unwrap().unwrap());
+        let settings = ControlSettings::new(endpoints.to_vec(), copy.path().to_owned());
+        let (consumer, provider) = (Remembers(Arc::default()), Remembers(Arc::default()));
+        let (task, handle) = ControlTask::new(settings, identity, consumer, provider);
+        drop(task.spawn().unwrap());
+        self.twin = Some(handle);
     }
 
     /// Stops, and forgets all but what is in its folder.

@@ -58,7 +58,8 @@ fn a_token_of_another_cluster_shows_its_secret_to_nobody() {
         let settings = sluice_dataplane_server::control::ControlSettings::new(vec![address], path);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let join = sluice_dataplane_server::control::join(&settings, &token.parse().unwrap());
+            let token = token.parse().unwrap();
+            let join = sluice_dataplane_server::control::join(&settings, &token);
             tokio::time::timeout(std::time::Duration::from_secs(1), join).await.is_err()
         })
     });
