@@ -21,6 +21,7 @@ use ring::{
 use serde::{Deserialize, Serialize};
 use sluice_controlplane_core::ledger::Revision;
 use sluice_controlplane_store::{Change, MetaStore, Outcome, StoreError, Txn, WatchEvent, schema::ACCESS};
+use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use crate::control::{LAYOUT, hex, open, seal, wall_ms};
@@ -70,15 +71,25 @@ pub struct TokenRow {
 pub struct Access {
     tokens: Arc<ArcSwap<BTreeMap<String, TokenRow>>>,
     store: Arc<dyn MetaStore>,
+    _follower: Arc<Follower>,
+}
+
+/// The task that follows the store. Ends with the last of those who ask.
+struct Follower(AbortHandle);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Access {
-    /// Tokens of a store, followed for as long as the process lives.
+    /// Tokens of a store, followed for as long as somebody may ask.
     #[must_use]
     pub fn follow(store: Arc<dyn MetaStore>) -> Self {
         let tokens: Arc<ArcSwap<BTreeMap<String, TokenRow>>> = Arc::default();
         let (mut watch, kept) = (store.watch(ACCESS, None), Arc::clone(&tokens));
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut held = BTreeMap::new();
             loop {
                 match watch.next().await {
@@ -96,7 +107,7 @@ impl Access {
                 kept.store(Arc::new(held.clone()));
             }
         });
-        Self { tokens, store }
+        Self { tokens, store, _follower: Arc::new(Follower(task.abort_handle())) }
     }
 
     /// Who asks, by the header `Authorization`. Nothing says which part of a wrong token is wrong.

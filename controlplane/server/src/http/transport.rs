@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::Semaphore,
+    task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -65,7 +66,10 @@ pub(crate) async fn serve(
 async fn accept(listener: TcpListener, tls: Option<Arc<TlsContext>>, api: Api) {
     let service = warp::service(routes(api));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // They end with this.
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
@@ -76,7 +80,7 @@ async fn accept(listener: TcpListener, tls: Option<Arc<TlsContext>>, api: Api) {
             }
         };
         let (service, tls) = (service.clone(), tls.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let _place = place;
             let service = TowerToHyperService::new(service);
             match tls {

@@ -5,7 +5,10 @@
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use sluice_controlplane_server::{ControlServer, config::ControlConfig};
+use sluice_controlplane_server::{
+    ControlServer,
+    config::{ControlConfig, StoreKind},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -31,22 +34,48 @@ impl Replica {
     }
 
     async fn at(data: &Path) -> Self {
-        let mut config = ControlConfig::default();
-        config.control.data = data.join("control");
-        config.nodes.bind = "127.0.0.1:0".parse().unwrap();
-        config.http.bind = "127.0.0.1:0".parse().unwrap();
-        let server = ControlServer::start(&config).await.unwrap();
-        let token = std::fs::read_to_string(config.control.data.join("bootstrap-token")).unwrap();
-        let replica = Self { server, token: token.trim().to_owned(), _dir: None };
+        let replica = Self::with(data, "c1", None).await;
         replica.wait_until(|overview| overview["control"]["office"] == "leading").await;
         replica
     }
 
+    /// A replica with a name, with an etcd or a store of its own.
+    async fn with(data: &Path, name: &str, etcd: Option<&str>) -> Self {
+        let mut config = ControlConfig::default();
+        config.control.name = name.into();
+        config.control.data = data.join(name);
+        if let Some(endpoint) = etcd {
+            config.store.kind = StoreKind::Etcd;
+            config.store.etcd.endpoints = vec![endpoint.into()];
+            config.store.lease = sluice_service::config::Duration::secs(2);
+        }
+        config.nodes.bind = "127.0.0.1:0".parse().unwrap();
+        config.http.bind = "127.0.0.1:0".parse().unwrap();
+        let start = async {
+            loop {
+                match ControlServer::start(&config).await {
+                    Ok(server) => return server,
+                    // What an earlier life was doing with the store ends in a moment.
+                    Err(error) => assert!(format!("{error:#}").contains("lock"), "{error:#}"),
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let server = tokio::time::timeout(PATIENCE, start).await.expect("it starts");
+        // The first replica of a cluster has made it.
+        let token = std::fs::read_to_string(config.control.data.join("bootstrap-token")).unwrap_or_default();
+        Self { server, token: token.trim().to_owned(), _dir: None }
+    }
+
     async fn wait_until(&self, is_so: impl Fn(&Value) -> bool) {
+        self.wait_for("/api/v1/overview", is_so).await;
+    }
+
+    async fn wait_for(&self, path: &str, is_so: impl Fn(&Value) -> bool) {
         let wait = async {
             loop {
-                let (status, _, overview) = self.get("/api/v1/overview").await;
-                if status == 200 && is_so(&overview) {
+                let (status, _, body) = self.get(path).await;
+                if status == 200 && is_so(&body) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -158,8 +187,8 @@ async fn a_plan_is_made_shown_and_applied_once() {
     assert_eq!(replica.ask("POST", "/api/v1/placement/pause", &[], &Value::Null).await.2["paused"], true);
     let refused = replica.ask("POST", &format!("{path}/apply"), &[], &Value::Null).await;
     assert_eq!((refused.0, &refused.2["code"]), (409, &json!("plan.parent_moved")));
-    let whole = replica.get("/api/v1/topics/where?topic=a/b").await.2;
-    assert_eq!((&whole["policy"], &whole["home"]), (&json!("a"), &Value::Null), "there is no node yet");
+    // The placement follows in a moment.
+    replica.wait_for("/api/v1/topics/where?topic=a/b", |of| of["policy"] == "a" && of["home"].is_null()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,4 +231,51 @@ async fn nothing_is_written_while_nothing_happens() {
     assert_eq!(replica.server.handle().store().list("").await.unwrap().revision, store.revision);
     let (_, _, metrics) = replica.get("/metrics").await;
     assert!(metrics.as_str().unwrap().contains("mqtt_cluster_leader 1"));
+}
+
+/// An etcd that ends with the test.
+struct Etcd(std::process::Child);
+
+impl Etcd {
+    fn start(data: &Path) -> (Self, String) {
+        let free: Vec<_> = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let [client, peer] = [0, 1].map(|nth| format!("http://{}", free[nth].local_addr().unwrap()));
+        drop(free);
+        let process = std::process::Command::new("etcd")
+            .args(["--name", "m", "--data-dir", data.to_str().unwrap(), "--log-level", "error"])
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("m={peer}")])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("etcd is installed (Debian: etcd-server)");
+        (Self(process), client)
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_replica_leads_when_one_goes_and_each_takes_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_etcd, endpoint) = Etcd::start(&dir.path().join("etcd"));
+    let first = Replica::with(dir.path(), "c1", Some(&endpoint)).await;
+    first.wait_until(|overview| overview["control"]["office"] == "leading").await;
+    let second = Replica { token: first.token.clone(), ..Replica::with(dir.path(), "c2", Some(&endpoint)).await };
+    second.wait_until(|overview| overview["control"]["leader"] == "c1").await;
+    assert_eq!(second.get("/api/v1/links").await.2["code"], "control.not_leading");
+    let put = second.ask("PUT", "/api/v1/placements/a", &["If-None-Match: *"], &policy("a", &["a"], "eu")).await;
+    assert_eq!(put.0, 200);
+    first.wait_for("/api/v1/placements/a", |_| true).await;
+    let epoch = first.get("/api/v1/overview").await.2["control"]["epoch"].as_u64().unwrap();
+    first.server.stop().await;
+    second.wait_until(|overview| overview["control"]["office"] == "leading").await;
+    let overview = second.get("/api/v1/overview").await.2;
+    assert_eq!((overview["control"]["epoch"].as_u64(), &overview["alarms"]), (Some(epoch + 1), &json!([])));
+    assert_eq!(second.get("/api/v1/store").await.2["kind"], "etcd");
 }
