@@ -10,7 +10,12 @@ use std::{
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use sluice_dataplane_server::{OnDamage, config::Bind};
 
-use crate::{config, control, exit::Failure, healthcheck, password, serve, version};
+use crate::{
+    config, control,
+    demo::{self, DemoArgs},
+    exit::Failure,
+    healthcheck, password, serve, tie, version,
+};
 
 /// A distributed MQTT broker.
 #[derive(Parser)]
@@ -18,12 +23,17 @@ use crate::{config, control, exit::Failure, healthcheck, password, serve, versio
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Ends when the process of this number ends, which has started this one
+    #[arg(long, hide = true, value_name = "PID")]
+    tied_to: Option<u32>,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Runs a broker to try things with: on this machine only, without passwords, without a configuration file
     Dev(DevArgs),
+    /// Runs a cluster to try things with: control and nodes as processes on this machine, in one region or several
+    Demo(DemoArgs),
     /// Runs a node
     Node {
         /// The configuration file
@@ -122,7 +132,11 @@ pub(crate) fn run() -> Result<(), Failure> {
             return Err(Failure::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
         }
     };
+    if let Some(parent) = cli.tied_to {
+        tie::to_parent(parent)?;
+    }
     match cli.command {
+        Command::Demo(args) => demo::run(args),
         Command::Dev(args) => serve::dev(args),
         Command::Node { config, accept_loss } => serve::node(&config, OnDamage::of_flag(accept_loss)),
         Command::Control { config } => control::run(&config),

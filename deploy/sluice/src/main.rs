@@ -4,12 +4,14 @@ mod banner;
 mod cli;
 mod config;
 mod control;
+mod demo;
 mod exit;
 mod healthcheck;
 mod memory;
 mod password;
 mod policy;
 mod serve;
+mod tie;
 mod version;
 
 use std::process::ExitCode;

@@ -127,3 +127,25 @@ fn a_node_reads_its_file_and_says_who_may_come_in() {
     assert!(dir.path().join("mqtt.sock").exists());
     assert_eq!(node.end(), Some(0));
 }
+
+#[test]
+fn a_process_that_is_tied_to_another_ends_with_it() {
+    let script = r#""$0" --tied-to $$ dev --mqtt 127.0.0.1:0 --ws 127.0.0.1:0 --admin 127.0.0.1:0 & wait"#;
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", script, env!("CARGO_BIN_EXE_sluice")]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut running = Running { child: shell, banner: String::new() };
+    let mut output = BufReader::new(running.child.stdout.take().unwrap());
+    while !running.banner.contains("ready in ") {
+        assert!(output.read_line(&mut running.banner).unwrap() > 0, "it ended:\n{}", running.banner);
+    }
+    let mqtt = running.address("mqtt");
+    TcpStream::connect(&mqtt).unwrap();
+    running.child.kill().unwrap();
+    let start = Instant::now();
+    while TcpStream::connect(&mqtt).is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it outlives its parent");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let orphan = Command::new(env!("CARGO_BIN_EXE_sluice")).args(["--tied-to", "1", "version"]).output().unwrap();
+    assert_eq!(orphan.status.code(), Some(1), "its parent is another one");
+}
