@@ -13,7 +13,7 @@ mod status;
 pub use self::{
     face::NodeFace,
     serve::AdminServer,
-    snapshot::{Build, ListenerStatus, NodeSnapshot, Phase, Readiness, StatusSource, StoreStatus},
+    snapshot::{Build, ListenerStatus, NodeSnapshot, PeerStatus, Phase, Readiness, StatusSource, StoreStatus},
 };
 
 #[cfg(test)]

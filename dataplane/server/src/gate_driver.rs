@@ -1,15 +1,10 @@
 //! What the links' thread asks: the core's gate to other nodes, and the mailboxes between it and the workers.
 
-use std::{
-    collections::VecDeque,
-    os::unix::net::UnixStream,
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{collections::VecDeque, os::unix::net::UnixStream, sync::Arc, time::Duration};
 
 use sluice_cluster::{NodeId, WorkerId, interest::InterestFrame};
 use sluice_dataplane_core::{
-    Certificate, Gate, GateOutput, GateStats, Input, Now, Opened,
+    Certificate, Gate, GateOutput, Input, Now, Opened,
     link::{ClientHeader, Lane, LinkError},
 };
 
@@ -55,14 +50,15 @@ pub(crate) struct Parts {
 /// Takes a frame about the node's interest for control; says whether there is room for another one.
 pub(crate) type Uplink = Box<dyn Fn(InterestFrame) -> bool + Send>;
 
+/// Does something with the gate, on its thread.
+pub(crate) type Telling = Box<dyn FnOnce(&mut Gate, Now) + Send>;
+
 /// Something for the gate from the node's own threads.
 pub(crate) enum ForGate {
     /// Give it something.
-    Tell(Box<dyn FnOnce(&mut Gate, Now) + Send>),
+    Tell(Telling),
     /// This is the way to control from here on.
     Uplink(Uplink),
-    /// Its counters are wanted.
-    Stats(mpsc::Sender<GateStats>),
 }
 
 impl GateDriver {
@@ -95,10 +91,6 @@ impl GateDriver {
                 Letter::Input(Input::FromWorker { from, frames }) => self.gate.from_worker(now, from, &frames),
                 Letter::ForGate(ForGate::Tell(tell)) => tell(&mut self.gate, now),
                 Letter::ForGate(ForGate::Uplink(uplink)) => self.uplink = Some(uplink),
-                Letter::ForGate(ForGate::Stats(answer)) => {
-                    // Whoever asked may have stopped waiting.
-                    let _ = answer.send(*self.gate.stats());
-                }
                 Letter::Input(_) | Letter::Arrival(_) | Letter::Report(_) | Letter::StopAccepting | Letter::Stop => {}
             }
         }

@@ -205,7 +205,6 @@ impl LinksHandle {
     }
 
     /// Brings a client to the node where its session lives. It is closed when that cannot be done.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no worker gives a client away to another node"))]
     pub(crate) fn send_client(&self, to: NodeId, client: ClientAway) {
         self.tell(Command::Client(to, Box::new(client)));
     }

@@ -114,6 +114,15 @@ fn process(scrape: &mut Scrape, node: &NodeSnapshot) {
     for what in &node.reload_failing {
         scrape.set(&RELOAD_FAILING, &[what], true);
     }
+    for peer in &node.peers {
+        if let Some(round_trip) = peer.round_trip {
+            scrape.set(&PEER_ROUND_TRIP, &[&peer.node], round_trip.as_secs_f64());
+        }
+        scrape.set(&PEER_QUEUE_BYTES, &[&peer.node], peer.queue_bytes as u64);
+    }
+    if let Some(connected) = node.has_control {
+        scrape.set(&CONFIG_STREAM_CONNECTED, &[], connected);
+    }
     scrape.set(&READY, &[], node.readiness().is_ready());
     scrape.set(&BUILD_INFO, &[node.build.version, node.build.revision], 1_u64);
 }

@@ -37,6 +37,8 @@ use self::{
 };
 use crate::{
     config::{Bind, NodeConfig},
+    control::ControlStatus,
+    links::LinkStats,
     listener::Seats,
     mailbox::{Letter, Mailbox},
     stats::DriverStats,
@@ -159,6 +161,18 @@ impl RunningNode {
     /// Has all files read again soon: rules, credentials, certificates.
     pub fn reload(&self) {
         self.reloader.reload_now();
+    }
+
+    /// What is seen of the links to other nodes; none without a cluster.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkStats> {
+        self.gateway.as_ref().map(Gateway::stats).unwrap_or_default()
+    }
+
+    /// How it stands with control; `None` without a cluster.
+    #[must_use]
+    pub fn control(&self) -> Option<ControlStatus> {
+        self.control.as_ref().map(Control::status)
     }
 
     /// The names of what could not be read again when it was last tried.

@@ -7,8 +7,8 @@ use std::{
 
 use sluice_dataplane_core::Stats;
 
-use super::{Build, ListenerStatus, NodeSnapshot, Phase, StatusSource, StoreStatus};
-use crate::{config::NodeConfig, node::RunningNode, stats::DriverStats};
+use super::{Build, ListenerStatus, NodeSnapshot, PeerStatus, Phase, StatusSource, StoreStatus};
+use crate::{config::NodeConfig, links::LinkStats, node::RunningNode, stats::DriverStats};
 
 /// A node as seen from outside, through all of its life.
 pub struct NodeFace {
@@ -55,6 +55,8 @@ impl NodeFace {
             listeners: Vec::new(),
             store: StoreStatus { writable: true, disk_bytes: Vec::new() },
             workers_answer: true,
+            peers: Vec::new(),
+            has_control: None,
             reload_failing: Vec::new(),
             memory_budget_bytes: self.memory_budget_bytes,
         }
@@ -78,6 +80,8 @@ impl NodeFace {
                 disk_bytes: usage.kinds.iter().map(|kind| (kind.kind.name(), kind.disk_bytes)).collect(),
             },
             workers_answer,
+            peers: node.links().iter().map(peer_status).collect(),
+            has_control: node.control().map(|control| control.connected.is_some()),
             reload_failing: node.failing(),
             ..self.of_start()
         }
@@ -89,6 +93,14 @@ impl StatusSource for NodeFace {
         // The lock is not held while the workers are asked.
         let node = self.node.lock().unwrap_or_else(PoisonError::into_inner).clone();
         node.map_or_else(|| self.of_start(), |(phase, node)| self.of_node(phase, &node))
+    }
+}
+
+fn peer_status(link: &LinkStats) -> PeerStatus {
+    PeerStatus {
+        node: link.peer.to_string(),
+        round_trip: link.connected_for.map(|_| link.round_trip),
+        queue_bytes: link.queued_bytes,
     }
 }
 

@@ -34,6 +34,10 @@ pub struct NodeSnapshot {
     pub store: StoreStatus,
     /// Whether every worker answered within a second; one that does not hangs, and so do its clients.
     pub workers_answer: bool,
+    /// The other nodes of its cluster.
+    pub peers: Vec<PeerStatus>,
+    /// Whether control has a stream to it; `None` without a cluster.
+    pub has_control: Option<bool>,
     /// What could not be read again after it changed, by name.
     pub reload_failing: Vec<String>,
     /// The memory budget in bytes; 0 = none.
@@ -67,6 +71,17 @@ pub struct ListenerStatus {
     pub name: String,
     /// When the first of its certificates expires, in seconds since the Unix epoch.
     pub certificate_expires: Option<i64>,
+}
+
+/// Another node of the cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// Its id.
+    pub node: String,
+    /// Round trip time of the link; `None` = there is no link.
+    pub round_trip: Option<Duration>,
+    /// Bytes that wait for it, or for its answer.
+    pub queue_bytes: usize,
 }
 
 /// The store.

@@ -46,6 +46,8 @@ fn node() -> NodeSnapshot {
         listeners: Vec::new(),
         store: StoreStatus { writable: true, disk_bytes: vec![("blocks", 1_000_000), ("retained", 500_000)] },
         workers_answer: true,
+        peers: vec![PeerStatus { node: "a1".into(), round_trip: Some(Duration::from_millis(2)), queue_bytes: 7 }],
+        has_control: Some(true),
         reload_failing: Vec::new(),
         memory_budget_bytes: 0,
     }

@@ -225,6 +225,24 @@ pub const TLS_CERTIFICATE_EXPIRY: Metric = Metric {
     kind: Kind::Gauge,
     labels: &["listener"],
 };
+pub const PEER_ROUND_TRIP: Metric = Metric {
+    name: "mqtt_peer_round_trip_seconds",
+    help: "Round trip time of the link to another node; none while there is no link.",
+    kind: Kind::Gauge,
+    labels: &["peer"],
+};
+pub const PEER_QUEUE_BYTES: Metric = Metric {
+    name: "mqtt_peer_queue_bytes",
+    help: "Bytes that wait for another node, or for its answer.",
+    kind: Kind::Gauge,
+    labels: &["peer"],
+};
+pub const CONFIG_STREAM_CONNECTED: Metric = Metric {
+    name: "mqtt_config_stream_connected",
+    help: "Whether control has a stream to this node (1) or not (0); none without a cluster.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
 pub const READY: Metric = Metric {
     name: "mqtt_node_ready",
     help: "Whether the node takes clients (1) or not (0).",
@@ -239,7 +257,7 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// All of them, in the order of the page.
-pub const ALL: [&Metric; 41] = [
+pub const ALL: [&Metric; 44] = [
     &CONNECTIONS,
     &CONNECTIONS_OPENED,
     &CONNECTIONS_CLOSED,
@@ -279,6 +297,9 @@ pub const ALL: [&Metric; 41] = [
     &WORKER_WRITES,
     &RELOAD_FAILING,
     &TLS_CERTIFICATE_EXPIRY,
+    &PEER_ROUND_TRIP,
+    &PEER_QUEUE_BYTES,
+    &CONFIG_STREAM_CONNECTED,
     &READY,
     &BUILD_INFO,
 ];

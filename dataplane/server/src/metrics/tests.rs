@@ -3,7 +3,7 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use sluice_service::metrics::lint;
 
 use super::*;
-use crate::admin::{Build, ListenerStatus, Phase, StoreStatus};
+use crate::admin::{Build, ListenerStatus, PeerStatus, Phase, StoreStatus};
 
 /// A node where everything that can be there is there.
 fn node() -> NodeSnapshot {
@@ -19,6 +19,8 @@ fn node() -> NodeSnapshot {
         listeners: vec![ListenerStatus { name: "tls-8883".into(), certificate_expires: Some(1_800_000_000) }],
         store: StoreStatus { writable: true, disk_bytes: vec![("retained", 7)] },
         workers_answer: true,
+        peers: vec![PeerStatus { node: "a1".into(), round_trip: Some(Duration::from_millis(2)), queue_bytes: 7 }],
+        has_control: Some(true),
         reload_failing: vec!["rules".into()],
         memory_budget_bytes: 1,
     }
@@ -48,6 +50,8 @@ fn figures_stand_under_their_names_in_base_units() {
         "mqtt_tls_certificate_expiry_timestamp_seconds{listener=\"tls-8883\"} 1800000000",
         "mqtt_store_disk_bytes{column=\"retained\"} 7",
         "mqtt_config_reload_failing{what=\"rules\"} 1",
+        "mqtt_peer_round_trip_seconds{peer=\"a1\"} 0.002",
+        "mqtt_peer_queue_bytes{peer=\"a1\"} 7",
         "mqtt_node_ready 1",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line} is missing in\n{text}");

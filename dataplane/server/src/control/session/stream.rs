@@ -124,11 +124,11 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
     }
 
     fn next_up(&mut self, link: &mut Link) -> Option<FromNode> {
-        if !link.has_greeted || link.has_registered {
-            if let Some((_, frame)) = self.machine.poll_transmit(self.began.elapsed()) {
-                link.has_greeted |= matches!(frame, Up::Hello { .. });
-                return Some(FromNode::Frame(frame));
-            }
+        if (!link.has_greeted || link.has_registered)
+            && let Some((_, frame)) = self.machine.poll_transmit(self.began.elapsed())
+        {
+            link.has_greeted |= matches!(frame, Up::Hello { .. });
+            return Some(FromNode::Frame(frame));
         }
         if !link.has_registered {
             link.has_registered = true;
@@ -205,9 +205,10 @@ async fn open(
 impl From<Status> for Trouble {
     fn from(status: Status) -> Self {
         let leader = status.metadata().get(LEADER).and_then(|leader| leader.to_str().ok()?.parse().ok());
-        let what = match status.code() {
-            Code::Unavailable if leader.is_some() => "another replica of control leads".into(),
-            code => format!("{}: {}", code.description(), status.message()),
+        let what = if status.code() == Code::Unavailable && leader.is_some() {
+            "another replica of control leads".into()
+        } else {
+            format!("{}: {}", status.code().description(), status.message())
         };
         Self { what, leader }
     }

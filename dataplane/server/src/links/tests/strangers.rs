@@ -183,7 +183,7 @@ fn a_node_that_vanishes_without_a_word_is_missed() {
     link.transmit(Lane::Control, &mut lane, 1_000);
     stranger.say(&connection, &lane);
     until("it is linked", || {
-        stranger.runtime.block_on(tokio::time::sleep(Duration::from_millis(5)));
+        stranger.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
         node.is_up(NodeId(1))
     });
     // Nothing moves while nobody runs its event loop.
