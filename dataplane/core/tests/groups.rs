@@ -8,6 +8,7 @@ mod broker;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Client, connect, put_publish};
+use sluice_cluster::Sharding;
 use sluice_dataplane_core::{Key, Settings, settings::Overflow};
 use sluice_mqtt::{Ack, QoS, ReasonCode, Version, encode};
 
@@ -394,4 +395,27 @@ fn coming_and_going_costs_no_more_in_a_group_of_many() {
     let few = coming_and_going(1_000, 300).max(Duration::from_millis(1));
     let many = coming_and_going(20_000, 300);
     assert!(many < few * 6, "{few:?} among 1,000 members, {many:?} among 20,000");
+}
+
+#[test]
+fn a_shard_that_has_a_message_for_a_session_takes_it_for_a_group_too() {
+    for workers in [1, 2] {
+        let mut broker = Broker::new(workers, Settings::default());
+        let sharding = Sharding::new(64, workers);
+        let names: Vec<String> = (0..2_000).map(|n| format!("c{n}")).collect();
+        let shard = sharding.of_client(&names[0]);
+        let mut together = names.iter().filter(|name| sharding.of_client(name) == shard);
+        let (plain, shared) = (together.next().expect("a name"), together.next().expect("another one"));
+        let elsewhere =
+            |name: &&String| workers == 1 || sharding.worker_of(sharding.of_client(name)) != sharding.worker_of(shard);
+        let publisher = names.iter().skip(1).find(|name| elsewhere(name) && *name != shared).expect("a third one");
+        let (direct, _) = broker.connect(&connect(Version::V5, plain, false));
+        broker.subscribe(direct, "t", QoS::ExactlyOnce);
+        let (member, _) = broker.connect(&connect(Version::V5, shared, false));
+        broker.subscribe(member, GROUP, QoS::ExactlyOnce);
+        let (publisher, _) = broker.connect(&connect(Version::V5, publisher, false));
+        broker.publish(publisher, "t", QoS::ExactlyOnce, 9, b"m");
+        let got = [direct, member].map(|client| broker.read(client));
+        assert!(got.iter().all(|words| words.len() == 1), "{workers} workers: {got:?}");
+    }
 }

@@ -188,13 +188,14 @@ impl Gate {
     /// Nothing waits for a node any more: its transient sessions are taken to be gone, and what would have been stored
     /// there is refused.
     pub(super) fn give_up(&mut self, now: Now, node: NodeId) {
+        let Some(peer) = self.nodes.get_mut(&node) else { return };
+        peer.generation += 1;
         let me = self.identity(node);
         let link_limits = self.settings.link_limits;
         let Some(peer) = self.nodes.get_mut(&node) else { return };
         peer.standing = Standing::Lost;
         self.interest_moved = true;
         // A link that begins anew, so that nothing of this one comes back.
-        peer.generation += 1;
         peer.link = Link::new(me, node, link_limits);
         let sent = std::mem::take(&mut peer.sent);
         for frame in sent {

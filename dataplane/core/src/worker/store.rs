@@ -2,7 +2,7 @@
 
 use sluice_cluster::ShardId;
 
-use super::Worker;
+use super::{Worker, wills::to_group};
 use crate::{
     Event, Now, Output,
     message::MessageRef,
@@ -59,7 +59,7 @@ impl Worker {
             durable.touched = true;
             self.journal.touched.push(keep.place);
         }
-        if !self.admit(now, shard, number, message) {
+        if !self.admit(now, shard, number, message, keep.group) {
             // Its first copy may still be on its way to the disk.
             return Kept::Stored;
         }
@@ -101,9 +101,13 @@ impl Worker {
         Kept::Stored
     }
 
-    /// Whether a message is new to a shard. A QoS 2 message that was stored there before a crash is not (I15).
-    fn admit(&mut self, now: Now, shard: ShardId, number: u64, message: &MessageRef<'_>) -> bool {
-        let Some(id) = message.id else { return true };
+    /// Whether a message is new to a shard. A QoS 2 message that was stored there before a crash is not (I15). What comes
+    /// through a group, given by its number plus 1, is another message than what does not, or comes through another group.
+    fn admit(&mut self, now: Now, shard: ShardId, number: u64, message: &MessageRef<'_>, group: u32) -> bool {
+        let Some(mut id) = message.id else { return true };
+        if let Some(group) = group.checked_sub(1).and_then(|group| self.subscriptions.group(group)) {
+            id.publisher = to_group(id.publisher, group.name(), group.filter().as_str());
+        }
         match self.shard(shard).admit(number, &id, now.wall_ms) {
             Admission::Known(fresh) => fresh,
             Admission::Duplicate => false,

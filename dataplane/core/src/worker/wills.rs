@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluice_cluster::stable_hash;
 use sluice_dataplane_access::Principal;
 
 use super::{Worker, route::Routed};
@@ -94,6 +95,12 @@ impl Worker {
 
 /// Sets the wills of a session apart from its other messages, among the names of publishers.
 const WILL: u64 = 1 << 47;
+
+/// The name of a publisher to a shared group: a shard takes a message once for each group, and once besides.
+pub(super) fn to_group(publisher: SessionUid, group: &str, filter: &str) -> SessionUid {
+    let named = [&publisher.0.to_le_bytes()[..], group.as_bytes(), b"/", filter.as_bytes()].concat();
+    SessionUid(stable_hash(&named) & !WILL | publisher.0 & WILL)
+}
 
 /// Whether a publisher is a will.
 pub(super) fn is_will(publisher: SessionUid) -> bool {
