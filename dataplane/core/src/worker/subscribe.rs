@@ -229,6 +229,10 @@ impl Worker {
                 let (before, after) = self.subscriptions.insert(&parsed.filter, subscriber);
                 if before != after {
                     self.announce(&parsed.filter, after, announcement);
+                } else if self.settings.has_gate {
+                    // Other nodes may still be about to hear of it.
+                    let (gate, filter) = (1 << self.gate().0, parsed.filter.as_str());
+                    self.announce_to(gate, announcement, |ticket| Frame::Interest { ticket, interest: after, filter });
                 }
             }
             Some(name) => {
@@ -263,13 +267,17 @@ impl Worker {
         self.announce_frame(announcement, |ticket| Frame::Members { ticket, count, group, filter });
     }
 
-    /// Tells every other worker; a ticket of `u64::MAX` wants no answers.
     fn announce_frame<'a>(&mut self, announcement: &mut Announcement, frame: impl Fn(u64) -> Frame<'a>) {
+        self.announce_to(self.peers.everyone(), announcement, frame);
+    }
+
+    /// Tells these workers, a bit each; a ticket of `u64::MAX` wants no answers.
+    fn announce_to<'a>(&mut self, workers: u64, announcement: &mut Announcement, frame: impl Fn(u64) -> Frame<'a>) {
         let wants_answers = announcement.ticket != u64::MAX;
         if wants_answers && announcement.ticket == 0 && self.peers.others() > 0 {
             announcement.ticket = self.peers.next_ticket();
         }
-        for worker in workers_of(self.peers.everyone()) {
+        for worker in workers_of(workers) {
             let ticket = if wants_answers { announcement.ticket } else { 0 };
             self.peers.send(worker, &frame(ticket));
             announcement.answers += u16::from(wants_answers);
