@@ -52,7 +52,7 @@ pub enum JoinError {
     #[error("not a join token: it begins with slj1. and has three parts; copy it whole")]
     Token,
     /// Control does not take the token.
-    #[error("control refuses: {0}; make another one with `sluicectl nodes token create`")]
+    #[error("control refuses: {0}; ask control for another one (POST /api/v1/node-tokens)")]
     Refused(String),
     /// Control has answered with something else than a certificate for this node.
     #[error("what control answered cannot be used: {0}")]

@@ -149,8 +149,8 @@ fn token_of(config: &NodeConfig) -> anyhow::Result<JoinToken> {
     let path = config.cluster.control.as_ref().and_then(|control| control.token.as_ref());
     let Some(path) = path else {
         bail!(
-            "this node has not joined its cluster: get a token with `sluicectl nodes token create`, write it to a file \
-             and name the file with cluster.control.token"
+            "this node has not joined its cluster: get a token from control (POST /api/v1/node-tokens), write it to a \
+             file and name the file with cluster.control.token"
         )
     };
     let text = fs::read_to_string(path).with_context(|| format!("the join token in {}", path.display()))?;

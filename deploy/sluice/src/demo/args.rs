@@ -74,7 +74,7 @@ pub(super) struct StartArgs {
     /// The port of the first node for MQTT; the other nodes have the ports that follow. 0 = any free ports
     #[arg(long, value_name = "PORT", default_value_t = 1883)]
     pub(super) mqtt_port: u16,
-    /// Where control answers the dashboard and the HTTP API; port 0 is any free one
+    /// Where control answers the HTTP API; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 7080)))]
     pub(super) api: SocketAddr,
 }
