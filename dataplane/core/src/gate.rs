@@ -110,8 +110,6 @@ struct Peer {
     region: Region,
     link: Link,
     standing: Standing,
-    /// The connection of this moment, or the last one.
-    connection: u64,
     /// Whether it is among the nodes that something may be ready for.
     dirty: bool,
     /// Counts the links that were given up.
@@ -544,7 +542,6 @@ impl Gate {
             region: region.clone(),
             link,
             standing: Standing::Down { since_ms: now.mono_ms },
-            connection: 0,
             dirty: false,
             generation: 0,
             sent: VecDeque::new(),

@@ -215,7 +215,7 @@ impl Authority {
     fn tls(&self, folder: &Path, node: NodeId) -> Result<PeerTls, Failure> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.subject_alt_names = vec![SanType::URI(node.to_uri().try_into()?)];
+        params.subject_alt_names = vec![SanType::URI(sluice_cluster::Identity::Node(node).to_string().try_into()?)];
         let key = KeyPair::generate()?;
         let path = |kind: &str| folder.join(format!("{node}.{kind}"));
         let certificate = CertificateFiles { cert: path("crt"), key: path("key") };

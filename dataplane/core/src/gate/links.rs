@@ -22,7 +22,6 @@ impl Gate {
     pub fn connected(&mut self, now: Now, node: NodeId, connection: u64) {
         if let Some(peer) = self.nodes.get_mut(&node) {
             peer.link.connected(at(now), connection);
-            peer.connection = connection;
             mark(&mut self.dirty, node, peer);
             self.note_standing(now, node);
             self.settle(now);
@@ -172,8 +171,10 @@ impl Gate {
     /// Deadlines of links, and of nodes that do not come back.
     pub(super) fn tick_links(&mut self, now: Now) {
         for (&node, peer) in &mut self.nodes {
-            if let Err(error) = peer.link.tick(at(now)) {
-                self.outputs.push_back(GateOutput::Close { node, connection: peer.connection, error });
+            if let Some(connection) = peer.link.connection()
+                && let Err(error) = peer.link.tick(at(now))
+            {
+                self.outputs.push_back(GateOutput::Close { node, connection, error });
             }
         }
         let lost_after_ms = self.settings.lost_after_ms;

@@ -11,7 +11,7 @@ use quinn::{
     TransportConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
-use sluice_cluster::NodeId;
+use sluice_cluster::{Identity, NodeId};
 use sluice_dataplane_core::link::Lane;
 use sluice_service::tls::{PeerTls, uri_names};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -138,7 +138,7 @@ pub(super) fn check(config: &LinksConfig, tls: &PeerTls) -> io::Result<()> {
     }
     let names = tls.names();
     if node_of(&names) != Some(config.node) {
-        let what = format!("the certificate is for {names:?}, not for {}", config.node.to_uri());
+        let what = format!("the certificate is for {names:?}, not for {}", Identity::Node(config.node));
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     Profiles::new(config, tls).map(drop)
@@ -151,8 +151,7 @@ pub(super) fn node_of_connection(connection: &quinn::Connection) -> Option<NodeI
 }
 
 fn node_of(names: &[String]) -> Option<NodeId> {
-    let mut nodes = names.iter().filter_map(|name| NodeId::from_uri(name));
-    nodes.next().filter(|_| nodes.next().is_none())
+    Identity::among(names.iter().map(String::as_str)).and_then(Identity::node)
 }
 
 /// The UDP socket, with buffers for bursts.

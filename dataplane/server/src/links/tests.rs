@@ -101,7 +101,10 @@ fn a_certificate_is_exchanged_under_a_running_link() {
     b.allow(&[&a]);
     until("both are linked", || a.is_up(b.id) && b.is_up(a.id));
     for (tls, node) in [(&tls_a, 1), (&tls_b, 2)] {
-        let (from, to) = (new.files(&format!("node-{node}"), &[NodeId(node).to_uri()]), tls.files());
+        let (from, to) = (
+            new.files(&format!("node-{node}"), &[sluice_cluster::Identity::Node(NodeId(node)).to_string()]),
+            tls.files(),
+        );
         std::fs::copy(from.certificate.cert, &to.certificate.cert).unwrap();
         std::fs::copy(from.certificate.key, &to.certificate.key).unwrap();
         std::fs::copy(from.ca, &to.ca).unwrap();

@@ -1,4 +1,4 @@
-//! TLS from a node to control: who the other end is stands in its certificate as a URI, not in its address.
+//! TLS from a member to another: who the other end is stands in its certificate as a URI, not in its address.
 //!
 //! The chain is verified as always; the name that was dialled is not looked at, so that an address may change hands and a
 //! name server need not be trusted. What the URIs mean is the caller's to say.
@@ -7,12 +7,12 @@ use std::{fmt, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, ring, verify_tls13_signature},
     server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -70,7 +70,7 @@ pub fn client(
     alpn: &str,
 ) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(MemberVerifier { trust, accepts, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(MemberVerifier::new(trust, accepts, &provider));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -84,7 +84,7 @@ pub fn client(
 }
 
 /// Verifies a server's chain, and its identity instead of its address.
-struct MemberVerifier {
+pub(super) struct MemberVerifier {
     trust: Trust,
     accepts: Accepts,
     provider: Arc<CryptoProvider>,
@@ -97,6 +97,11 @@ impl fmt::Debug for MemberVerifier {
 }
 
 impl MemberVerifier {
+    /// Of servers that `trust` vouches for, and that are accepted by their URIs.
+    pub(super) fn new(trust: Trust, accepts: Accepts, provider: &Arc<CryptoProvider>) -> Self {
+        Self { trust, accepts, provider: Arc::clone(provider) }
+    }
+
     fn roots(&self, intermediates: &[CertificateDer<'_>]) -> Result<RootCertStore, Error> {
         match &self.trust {
             Trust::Roots(roots) => Ok(roots.clone()),
@@ -132,11 +137,11 @@ impl ServerCertVerifier for MemberVerifier {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        Err(PeerIncompatible::Tls12NotOffered.into())
     }
 
     fn verify_tls13_signature(

@@ -8,20 +8,15 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, RootCertStore, ServerConfig, SignatureScheme,
-    client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
-    },
-    crypto::{WebPkiSupportedAlgorithms, ring, verify_tls13_signature},
-    server::{ParsedCertificate, WebPkiClientVerifier},
+    ClientConfig, RootCertStore, ServerConfig, client::Resumption, crypto::ring, server::WebPkiClientVerifier,
     sign::SingleCertAndKey,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use super::{CertificateFiles, TlsError, certificate};
+use super::{
+    CertificateFiles, TlsError, certificate,
+    member::{MemberVerifier, Trust},
+};
 
 /// The files of a node's TLS towards the others.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -130,11 +125,13 @@ impl Loaded {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::<SingleCertAndKey>::clone(&shown));
         server.send_tls13_tickets = 0;
-        let algorithms = provider.signature_verification_algorithms;
+        // Any member may be there: who it is says its certificate, and the caller judges.
+        let of_authority =
+            MemberVerifier::new(Trust::Roots(RootCertStore::clone(&roots)), Box::new(|_| true), &provider);
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(OfAuthority { roots, algorithms }))
+            .with_custom_certificate_verifier(Arc::new(of_authority))
             .with_client_cert_resolver(shown);
         client.resumption = Resumption::disabled();
         let names = identity.certified.end_entity_cert().map(|leaf| uri_names(leaf))?;
@@ -149,49 +146,4 @@ pub fn uri_names(certificate: &[u8]) -> Vec<String> {
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
     let uri = |name: &GeneralName<'_>| if let GeneralName::URI(uri) = name { Some((*uri).to_owned()) } else { None };
     names.value.general_names.iter().filter_map(uri).collect()
-}
-
-/// Takes any certificate for servers that an authority has signed, whatever host it is for.
-#[derive(Debug)]
-struct OfAuthority {
-    roots: Arc<RootCertStore>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for OfAuthority {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls12NotOffered.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
 }

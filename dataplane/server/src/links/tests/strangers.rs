@@ -78,7 +78,7 @@ fn a_certificate_of_another_authority_is_refused_by_both_sides() {
     let fate = Stranger::new(&theirs.tls(1)).fate(&node);
     assert!(fate.contains("invalid peer certificate"), "{fate}");
     // It trusts the node's authority, but is of its own.
-    let files = theirs.files("node-1", &[NodeId(1).to_uri()]);
+    let files = theirs.files("node-1", &[sluice_cluster::Identity::Node(NodeId(1)).to_string()]);
     std::fs::copy(ours.files("x", &[]).ca, &files.ca).unwrap();
     let fate = Stranger::new(&PeerTls::load(files).unwrap()).fate(&node);
     assert!(fate.contains("handshake failed") || fate.contains("the peer: "), "{fate}");
@@ -89,7 +89,8 @@ fn a_certificate_of_another_authority_is_refused_by_both_sides() {
 fn a_certificate_names_exactly_one_node_that_is_allowed() {
     let authority = Authority::new();
     let node = guarded(&authority);
-    let (one, five) = (NodeId(1).to_uri(), NodeId(5).to_uri());
+    let (one, five) =
+        (sluice_cluster::Identity::Node(NodeId(1)).to_string(), sluice_cluster::Identity::Node(NodeId(5)).to_string());
     for (uris, why) in [
         (&[][..], "not for one node"),
         (&["spiffe://other/node/0000000000000001"], "not for one node"),

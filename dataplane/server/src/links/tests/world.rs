@@ -54,7 +54,12 @@ impl Authority {
     }
 
     pub(super) fn tls(&self, node: u64) -> Arc<PeerTls> {
-        Arc::new(PeerTls::load(self.files(&format!("node-{node}"), &[NodeId(node).to_uri()])).unwrap())
+        Arc::new(
+            PeerTls::load(
+                self.files(&format!("node-{node}"), &[sluice_cluster::Identity::Node(NodeId(node)).to_string()]),
+            )
+            .unwrap(),
+        )
     }
 }
 
