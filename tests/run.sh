@@ -97,6 +97,10 @@ for gate in "${gates[@]}"; do
     declare -F "gate_$gate" >/dev/null || { echo "no gate '$gate'; there are: ${all[*]}" >&2; exit 64; }
 done
 
+# What a full disk breaks reports itself in many ways, none of them plain.
+free=$(df --output=avail --block-size=1G . | tail -n 1)
+[ "$free" -ge 12 ] || [ -d target/debug ] || { echo "a first run needs 12 GB of disk in $root, $free are free" >&2; exit 1; }
+
 printf '== prepare\n'
 deploy/build/prepare.sh curl etcd-client etcd-server mosquitto-clients openssl || exit 1
 printf '== prepare: done in %s s\n' "$SECONDS"
