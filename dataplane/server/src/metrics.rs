@@ -23,6 +23,7 @@ pub fn text(node: &NodeSnapshot) -> String {
     messages(&mut scrape, &node.stats);
     refusals(&mut scrape, &node.stats);
     driver(&mut scrape, &node.driver);
+    cluster(&mut scrape, node);
     process(&mut scrape, node);
     scrape.process();
     scrape.text()
@@ -114,17 +115,30 @@ fn process(scrape: &mut Scrape, node: &NodeSnapshot) {
     for what in &node.reload_failing {
         scrape.set(&RELOAD_FAILING, &[what], true);
     }
+    scrape.set(&READY, &[], node.readiness().is_ready());
+    scrape.set(&BUILD_INFO, &[node.build.version, node.build.revision], 1_u64);
+}
+
+fn cluster(scrape: &mut Scrape, node: &NodeSnapshot) {
     for peer in &node.peers {
         if let Some(round_trip) = peer.round_trip {
             scrape.set(&PEER_ROUND_TRIP, &[&peer.node], round_trip.as_secs_f64());
         }
         scrape.set(&PEER_QUEUE_BYTES, &[&peer.node], peer.queue_bytes as u64);
+        scrape.set(&PEER_SENT_BYTES, &[&peer.node], peer.sent_bytes);
+        scrape.set(&PEER_RECEIVED_BYTES, &[&peer.node], peer.received_bytes);
+    }
+    if let Some(exchanged) = &node.exchanged {
+        let within = exchanged.forwarded.saturating_sub(exchanged.relayed);
+        scrape.set(&FORWARDED_COPIES, &["region"], within);
+        scrape.set(&FORWARDED_COPIES, &["other_region"], exchanged.relayed);
+        scrape.set(&FORWARDED_ARRIVED, &[], exchanged.arrived);
+        scrape.set(&FORWARDED_FAILED, &["dropped"], exchanged.dropped);
+        scrape.set(&FORWARDED_FAILED, &["refused"], exchanged.refused);
     }
     if let Some(connected) = node.has_control {
         scrape.set(&CONFIG_STREAM_CONNECTED, &[], connected);
     }
-    scrape.set(&READY, &[], node.readiness().is_ready());
-    scrape.set(&BUILD_INFO, &[node.build.version, node.build.revision], 1_u64);
 }
 
 #[allow(clippy::cast_precision_loss)]

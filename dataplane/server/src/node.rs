@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_dataplane_core::{Input, Stats};
+use sluice_dataplane_core::{GateStats, Input, Stats};
 use sluice_dataplane_store::Store;
 use sluice_service::{reload::Reloader, tls::TlsContext};
 
@@ -167,6 +167,12 @@ impl RunningNode {
     #[must_use]
     pub fn links(&self) -> Vec<LinkStats> {
         self.gateway.as_ref().map(Gateway::stats).unwrap_or_default()
+    }
+
+    /// What was exchanged with other nodes; `None` without a cluster, and when the links do not answer.
+    #[must_use]
+    pub fn exchanged(&self) -> Option<GateStats> {
+        self.gateway.as_ref().and_then(Gateway::counted)
     }
 
     /// How it stands with control; `None` without a cluster.

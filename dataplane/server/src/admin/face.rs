@@ -56,6 +56,7 @@ impl NodeFace {
             store: StoreStatus { writable: true, disk_bytes: Vec::new() },
             workers_answer: true,
             peers: Vec::new(),
+            exchanged: None,
             has_control: None,
             reload_failing: Vec::new(),
             memory_budget_bytes: self.memory_budget_bytes,
@@ -81,6 +82,7 @@ impl NodeFace {
             },
             workers_answer,
             peers: node.links().iter().map(peer_status).collect(),
+            exchanged: node.exchanged(),
             has_control: node.control().map(|control| control.connected.is_some()),
             reload_failing: node.failing(),
             ..self.of_start()
@@ -101,6 +103,8 @@ fn peer_status(link: &LinkStats) -> PeerStatus {
         node: link.peer.to_string(),
         round_trip: link.connected_for.map(|_| link.round_trip),
         queue_bytes: link.queued_bytes,
+        sent_bytes: link.bytes.0,
+        received_bytes: link.bytes.1,
     }
 }
 

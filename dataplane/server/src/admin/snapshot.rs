@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_dataplane_core::Stats;
+use sluice_dataplane_core::{GateStats, Stats};
 
 use crate::stats::DriverStats;
 
@@ -36,6 +36,8 @@ pub struct NodeSnapshot {
     pub workers_answer: bool,
     /// The other nodes of its cluster.
     pub peers: Vec<PeerStatus>,
+    /// What was exchanged with them; `None` without a cluster.
+    pub exchanged: Option<GateStats>,
     /// Whether control has a stream to it; `None` without a cluster.
     pub has_control: Option<bool>,
     /// What could not be read again after it changed, by name.
@@ -82,6 +84,10 @@ pub struct PeerStatus {
     pub round_trip: Option<Duration>,
     /// Bytes that wait for it, or for its answer.
     pub queue_bytes: usize,
+    /// Bytes of UDP payload to it.
+    pub sent_bytes: u64,
+    /// Bytes of UDP payload from it.
+    pub received_bytes: u64,
 }
 
 /// The store.

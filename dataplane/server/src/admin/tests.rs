@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sluice_dataplane_core::Stats;
+use sluice_dataplane_core::{GateStats, Stats};
 
 use super::*;
 use crate::stats::DriverStats;
@@ -46,7 +46,21 @@ fn node() -> NodeSnapshot {
         listeners: Vec::new(),
         store: StoreStatus { writable: true, disk_bytes: vec![("blocks", 1_000_000), ("retained", 500_000)] },
         workers_answer: true,
-        peers: vec![PeerStatus { node: "a1".into(), round_trip: Some(Duration::from_millis(2)), queue_bytes: 7 }],
+        peers: vec![PeerStatus {
+            node: "a1".into(),
+            round_trip: Some(Duration::from_millis(2)),
+            queue_bytes: 7,
+            sent_bytes: 8,
+            received_bytes: 9,
+        }],
+        exchanged: Some(GateStats {
+            forwarded: 5,
+            relayed: 2,
+            arrived: 4,
+            dropped: 1,
+            refused: 3,
+            ..GateStats::default()
+        }),
         has_control: Some(true),
         reload_failing: Vec::new(),
         memory_budget_bytes: 0,

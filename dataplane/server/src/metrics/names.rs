@@ -237,6 +237,36 @@ pub const PEER_QUEUE_BYTES: Metric = Metric {
     kind: Kind::Gauge,
     labels: &["peer"],
 };
+pub const PEER_SENT_BYTES: Metric = Metric {
+    name: "mqtt_peer_sent_bytes_total",
+    help: "Bytes sent to another node, with everything that QUIC adds.",
+    kind: Kind::Counter,
+    labels: &["peer"],
+};
+pub const PEER_RECEIVED_BYTES: Metric = Metric {
+    name: "mqtt_peer_received_bytes_total",
+    help: "Bytes received from another node, with everything that QUIC adds.",
+    kind: Kind::Counter,
+    labels: &["peer"],
+};
+pub const FORWARDED_COPIES: Metric = Metric {
+    name: "mqtt_forwarded_copies_total",
+    help: "Copies of messages given to links: for one node of this region, or one for all of another region.",
+    kind: Kind::Counter,
+    labels: &["scope"],
+};
+pub const FORWARDED_ARRIVED: Metric = Metric {
+    name: "mqtt_forwarded_arrived_total",
+    help: "Copies of messages that came over links.",
+    kind: Kind::Counter,
+    labels: &[],
+};
+pub const FORWARDED_FAILED: Metric = Metric {
+    name: "mqtt_forwarded_failed_total",
+    help: "Copies that no link took: dropped at QoS 0, refused at QoS 1 and 2 so that the publisher knows.",
+    kind: Kind::Counter,
+    labels: &["outcome"],
+};
 pub const CONFIG_STREAM_CONNECTED: Metric = Metric {
     name: "mqtt_config_stream_connected",
     help: "Whether control has a stream to this node (1) or not (0); none without a cluster.",
@@ -257,7 +287,7 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// All of them, in the order of the page.
-pub const ALL: [&Metric; 44] = [
+pub const ALL: [&Metric; 49] = [
     &CONNECTIONS,
     &CONNECTIONS_OPENED,
     &CONNECTIONS_CLOSED,
@@ -299,6 +329,11 @@ pub const ALL: [&Metric; 44] = [
     &TLS_CERTIFICATE_EXPIRY,
     &PEER_ROUND_TRIP,
     &PEER_QUEUE_BYTES,
+    &PEER_SENT_BYTES,
+    &PEER_RECEIVED_BYTES,
+    &FORWARDED_COPIES,
+    &FORWARDED_ARRIVED,
+    &FORWARDED_FAILED,
     &CONFIG_STREAM_CONNECTED,
     &READY,
     &BUILD_INFO,

@@ -1,5 +1,6 @@
 use std::{fmt::Write as _, path::Path, time::Duration};
 
+use sluice_dataplane_core::GateStats;
 use sluice_service::metrics::lint;
 
 use super::*;
@@ -19,7 +20,21 @@ fn node() -> NodeSnapshot {
         listeners: vec![ListenerStatus { name: "tls-8883".into(), certificate_expires: Some(1_800_000_000) }],
         store: StoreStatus { writable: true, disk_bytes: vec![("retained", 7)] },
         workers_answer: true,
-        peers: vec![PeerStatus { node: "a1".into(), round_trip: Some(Duration::from_millis(2)), queue_bytes: 7 }],
+        peers: vec![PeerStatus {
+            node: "a1".into(),
+            round_trip: Some(Duration::from_millis(2)),
+            queue_bytes: 7,
+            sent_bytes: 8,
+            received_bytes: 9,
+        }],
+        exchanged: Some(GateStats {
+            forwarded: 5,
+            relayed: 2,
+            arrived: 4,
+            dropped: 1,
+            refused: 3,
+            ..GateStats::default()
+        }),
         has_control: Some(true),
         reload_failing: vec!["rules".into()],
         memory_budget_bytes: 1,
@@ -52,6 +67,13 @@ fn figures_stand_under_their_names_in_base_units() {
         "mqtt_config_reload_failing{what=\"rules\"} 1",
         "mqtt_peer_round_trip_seconds{peer=\"a1\"} 0.002",
         "mqtt_peer_queue_bytes{peer=\"a1\"} 7",
+        "mqtt_peer_sent_bytes_total{peer=\"a1\"} 8",
+        "mqtt_peer_received_bytes_total{peer=\"a1\"} 9",
+        "mqtt_forwarded_copies_total{scope=\"region\"} 3",
+        "mqtt_forwarded_copies_total{scope=\"other_region\"} 2",
+        "mqtt_forwarded_arrived_total 4",
+        "mqtt_forwarded_failed_total{outcome=\"dropped\"} 1",
+        "mqtt_forwarded_failed_total{outcome=\"refused\"} 3",
         "mqtt_node_ready 1",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line} is missing in\n{text}");

@@ -1,10 +1,14 @@
 //! What a node of a cluster has besides: the gate to the other nodes, and the links it speaks over.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use sluice_cluster::{ClusterId, NodeId, interest::Incarnation, interest::InterestLimits, routing::Region};
-use sluice_dataplane_core::{Gate, GateSettings, Now, Settings, link::LinkLimits};
+use sluice_dataplane_core::{Gate, GateSettings, GateStats, Now, Settings, link::LinkLimits};
 use sluice_service::tls::PeerTls;
 use sluice_topic::Limits;
 use tokio::sync::Notify;
@@ -105,6 +109,16 @@ impl Gateway {
     pub(super) fn stats(&self) -> Vec<LinkStats> {
         self.links.handle().stats()
     }
+
+    /// What the gate has counted; `None`: its thread does not answer in time.
+    pub(super) fn counted(&self) -> Option<GateStats> {
+        let (sender, answer) = mpsc::channel();
+        self.teller().tell(move |gate, _| {
+            // Who asked may have given up.
+            let _ = sender.send(*gate.stats());
+        });
+        answer.recv_timeout(ANSWER_DEADLINE).ok()
+    }
 }
 
 /// Gives the gate things; cheap to clone.
@@ -144,6 +158,9 @@ fn gate_settings(member: &Member, peers: &Peers, settings: &Settings, workers: u
         seed,
     }
 }
+
+/// A turn of the gate takes milliseconds.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 
 /// SUBACK waits no longer for nodes that do not answer (SEMANTICS: bounded wait of 5 s).
 const BARRIER_MS: u64 = 5_000;
