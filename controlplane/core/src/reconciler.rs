@@ -233,8 +233,7 @@ impl Reconciler {
         match event {
             StoreEvent::Listed { revision, readings } => {
                 let view = View::listed(revision, readings);
-                if self.view.as_ref().is_some_and(|before| revision < before.revision()) {
-                    self.witness.store_went_back();
+                if self.witness.saw_listing(revision) {
                     self.writing.on_other_store();
                 }
                 self.view = Some(view);
@@ -244,6 +243,7 @@ impl Reconciler {
                 // Before the first listing nothing is known that could change.
                 if let Some(view) = &mut self.view {
                     view.changed(revision, readings);
+                    self.witness.saw_change(revision);
                 }
                 self.unreachable = None;
             }

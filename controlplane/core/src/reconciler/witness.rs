@@ -1,11 +1,13 @@
 //! What a replica has seen of later stores than the one in front of it: how an old backup is found out.
 //!
 //! An epoch that was seen once, by this replica or by a node, can only be missing from a store that went back. Nothing is
-//! written or published then, until the stored epoch is above all that was seen: which only an operator brings about.
+//! written or published then, until the stored epoch is above all that was seen: which only an operator brings about. The
+//! revision of the store tells of a backup from within the same leadership.
 
 use sluice_cluster::{Epoch, Version};
 
 use super::Versions;
+use crate::ledger::Revision;
 
 /// What was seen. Kept on the disk of the replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -14,13 +16,21 @@ pub struct Witness {
     epoch: Epoch,
     /// The stored epoch has to be above this; 0: nothing is wrong.
     barrier: Epoch,
+    /// The last state of the store.
+    revision: Revision,
 }
 
 impl Witness {
-    /// As it was kept: the highest epoch, and the one that the store has to get above.
+    /// As it was kept: the highest epoch, the one that the store has to get above, and the last state of the store.
     #[must_use]
-    pub fn restored(epoch: Epoch, barrier: Epoch) -> Self {
-        Self { epoch, barrier }
+    pub fn restored(epoch: Epoch, barrier: Epoch, revision: Revision) -> Self {
+        Self { epoch, barrier, revision }
+    }
+
+    /// The last state of the store.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// The highest epoch that was seen.
@@ -61,8 +71,18 @@ impl Witness {
         self.barrier = self.barrier.max(self.epoch);
     }
 
-    pub(super) fn store_went_back(&mut self) {
-        self.barrier = self.barrier.max(self.epoch);
+    pub(super) fn saw_change(&mut self, revision: Revision) {
+        self.revision = self.revision.max(revision);
+    }
+
+    /// Says whether the store went back: it is listed as it was before.
+    pub(super) fn saw_listing(&mut self, revision: Revision) -> bool {
+        let is_back = revision < self.revision;
+        if is_back {
+            self.barrier = self.barrier.max(self.epoch);
+        }
+        self.revision = revision;
+        is_back
     }
 
     /// Whether a store whose leadership has this epoch is older than what was seen.

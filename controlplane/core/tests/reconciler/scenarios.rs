@@ -112,6 +112,22 @@ fn a_store_restored_from_a_backup_is_noticed_by_whoever_watched_and_by_what_its_
 }
 
 #[test]
+fn a_store_restored_while_nobody_watched_is_noticed_though_its_leadership_is_the_last_one() {
+    let mut world = settled(&[(1, "eu"), (2, "eu")]);
+    let backup = world.store.clone();
+    assert!(phase(&mut world, 1, NodePhase::Cordoned));
+    world.settle(TURNS_MAX);
+    let held = world.nodes[1].held;
+    world.restore(backup);
+    world.restart(1);
+    world.restart(0);
+    world.elect(0, true);
+    (0..50).for_each(|_| world.turn());
+    assert!(alarms(&world, 0).contains(&"store.went_back"));
+    assert_eq!(world.nodes[1].held, held, "nothing was pushed");
+}
+
+#[test]
 fn a_replica_that_knows_nothing_learns_from_the_nodes_that_the_store_is_an_old_one() {
     let mut world = settled(&[(1, "eu"), (2, "eu")]);
     let backup = world.store.clone();
@@ -287,7 +303,7 @@ fn a_node_that_says_the_same_again_is_no_write_and_one_that_moved_is() {
 
 #[test]
 fn what_a_witness_keeps_is_what_it_was() {
-    let witness = Witness::restored(Epoch(4), Epoch(2));
+    let witness = Witness::restored(Epoch(4), Epoch(2), Revision(7));
     assert_eq!((witness.epoch(), witness.barrier(), witness.epoch_above()), (Epoch(4), Epoch(2), Epoch(5)));
 }
 

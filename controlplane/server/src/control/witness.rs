@@ -1,4 +1,4 @@
-//! What this replica has seen of epochs, on its disk: two numbers in a file that is replaced whole.
+//! What this replica has seen of the store, on its disk: three numbers in a file that is replaced whole.
 
 use std::{
     fs::{self, File},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use sluice_cluster::Epoch;
-use sluice_controlplane_core::reconciler::Witness;
+use sluice_controlplane_core::{ledger::Revision, reconciler::Witness};
 
 /// The file.
 pub(super) struct WitnessFile {
@@ -40,7 +40,7 @@ impl WitnessFile {
         }
         let fresh = self.path.with_extension("new");
         let mut file = File::create(&fresh)?;
-        writeln!(file, "epoch {} barrier {}", witness.epoch(), witness.barrier())?;
+        writeln!(file, "epoch {} barrier {} revision {}", witness.epoch(), witness.barrier(), witness.revision())?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
         File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
@@ -51,8 +51,9 @@ impl WitnessFile {
 
 fn parse(text: &str) -> Option<Witness> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let ["epoch", epoch, "barrier", barrier] = words[..] else { return None };
-    Some(Witness::restored(Epoch(epoch.parse().ok()?), Epoch(barrier.parse().ok()?)))
+    let ["epoch", epoch, "barrier", barrier, "revision", revision] = words[..] else { return None };
+    let (epoch, barrier) = (Epoch(epoch.parse().ok()?), Epoch(barrier.parse().ok()?));
+    Some(Witness::restored(epoch, barrier, Revision(revision.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_there_after_a_restart_and_a_file_of_another_kind_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let seen = Witness::restored(Epoch(9), Epoch(4));
+        let seen = Witness::restored(Epoch(9), Epoch(4), Revision(70));
         let mut file = WitnessFile::open(dir.path()).unwrap();
         assert_eq!(file.witness(), Witness::default());
         file.keep(seen).unwrap();
