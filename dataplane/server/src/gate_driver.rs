@@ -6,6 +6,7 @@ use sluice_cluster::{NodeId, WorkerId, interest::InterestFrame};
 use sluice_dataplane_core::{
     Certificate, Gate, GateOutput, Input, Now, Opened,
     link::{ClientHeader, Lane, LinkError},
+    settings::ListenerSettings,
 };
 
 use crate::{
@@ -41,8 +42,8 @@ pub(crate) struct Parts {
     pub(crate) workers: Arc<[Mailbox]>,
     /// The node's time.
     pub(crate) clock: Clock,
-    /// The names of the listeners, in the order of the configuration.
-    pub(crate) listeners: Vec<String>,
+    /// The listeners, in the order of the configuration.
+    pub(crate) listeners: Arc<[ListenerSettings]>,
     /// Places for connections.
     pub(crate) seats: Arc<Seats>,
 }
@@ -216,10 +217,11 @@ impl Exchange for GateDriver {
     }
 
     fn client(&mut self, _: Duration, from: NodeId, header: ClientHeader, socket: UnixStream) {
-        let Some(listener) = self.parts.listeners.iter().position(|name| *name == header.listener) else {
-            tracing::warn!(node = %from, listener = header.listener, "a client of another node came through a listener that this node does not have: give listeners the same names on all nodes");
-            return;
-        };
+        let listener = listener_for(&header, &self.parts.listeners).unwrap_or_else(|| {
+            tracing::warn!(node = %from, listener = header.listener, "a client of another node came through a listener whose like this node does not have, and is asked for credentials: give listeners the same names and terms on all nodes");
+            // Of one that is not there, the core assumes the worst.
+            usize::from(u16::MAX)
+        });
         let Some(seat) = self.parts.seats.take() else { return };
         let opened = Opened {
             listener: listener as u16,
@@ -235,9 +237,61 @@ impl Exchange for GateDriver {
     }
 }
 
+/// The listener whose terms are those of the one that a client of another node came through, and the one of the same name
+/// among several: names may differ from node to node, as ports do, but nobody comes in at one node on better terms than
+/// at the other.
+fn listener_for(header: &ClientHeader, listeners: &[ListenerSettings]) -> Option<usize> {
+    let is_alike = |listener: &ListenerSettings| {
+        listener.allow_anonymous == header.allow_anonymous
+            && listener.identity_as_username == header.identity_as_username
+    };
+    let mut alike = listeners.iter().enumerate().filter(|(_, listener)| is_alike(listener));
+    let first = alike.clone().next();
+    alike.find(|(_, listener)| listener.name == header.listener).or(first).map(|(nth, _)| nth)
+}
+
 /// A client's certificate and who vouches for it, as [`crate::worker_thread`] packs them for another node.
 fn unpacked(bytes: &[u8]) -> Option<Certificate> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (authority, der) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     Some(Certificate { der: der.into(), authority: authority.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_dataplane_core::link::ClientHeader;
+
+    use super::*;
+
+    #[test]
+    fn a_client_of_another_node_comes_in_on_the_terms_that_it_came_there() {
+        let listener = |name: &str, allow_anonymous, identity_as_username| ListenerSettings {
+            name: name.into(),
+            allow_anonymous,
+            identity_as_username,
+            ..ListenerSettings::default()
+        };
+        let listeners = [
+            listener("tcp-1883", false, false),
+            listener("inside", true, false),
+            listener("tls-8883", false, true),
+            listener("tcp-1884", false, false),
+        ];
+        let found = |name: &str, allow_anonymous, identity_as_username| {
+            let header = ClientHeader {
+                listener: name.into(),
+                allow_anonymous,
+                identity_as_username,
+                transport: sluice_dataplane_core::Transport::Tcp,
+                address: None,
+                certificate: None,
+            };
+            listener_for(&header, &listeners)
+        };
+        assert_eq!(found("tcp-1884", false, false), Some(3), "of its name");
+        assert_eq!(found("tcp-2000", false, false), Some(0), "of its kind");
+        assert_eq!(found("tcp-2000", true, false), Some(1));
+        assert_eq!(found("inside", false, false), Some(0), "not of its name: that one asks for less");
+        assert_eq!(found("tls-8883", true, true), None);
+    }
 }

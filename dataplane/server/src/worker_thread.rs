@@ -21,7 +21,7 @@ use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use mio::{Events, Poll, Token, event::Event};
 use sluice_cluster::WorkerId;
-use sluice_dataplane_core::{ConnId, Now, Worker};
+use sluice_dataplane_core::{ConnId, Now, Worker, settings::ListenerSettings};
 
 use self::{connections::Connections, lingering::Lingering};
 use crate::{
@@ -77,8 +77,8 @@ pub(crate) struct WorkerThread {
 pub(crate) struct Away {
     /// The links.
     pub(crate) links: LinksHandle,
-    /// The names of the listeners, by which the other node finds its own.
-    pub(crate) listeners: Arc<[String]>,
+    /// The listeners, for the other node to find its own.
+    pub(crate) listeners: Arc<[ListenerSettings]>,
 }
 
 /// What a worker's thread is made of.

@@ -10,8 +10,12 @@ use crate::{Transport, message::Reader};
 /// How a client came to its node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClientHeader {
-    /// The name of the listener; it decides what the client may do.
+    /// The name of the listener.
     pub listener: String,
+    /// Whether the listener lets clients in without credentials.
+    pub allow_anonymous: bool,
+    /// Whether the name in the certificate is the user name there, whatever else is shown.
+    pub identity_as_username: bool,
     /// What carries the client's bytes to its node.
     pub transport: Transport,
     /// The client's address; `None` for a Unix socket.
@@ -33,6 +37,7 @@ impl ClientHeader {
         out.extend_from_slice(&[0; 4]);
         out.push(VERSION);
         out.push(code_of(self.transport));
+        out.push(u8::from(self.allow_anonymous) | u8::from(self.identity_as_username) << 1);
         match self.address.map(|address| (address.ip(), address.port())) {
             None => out.push(0),
             Some((IpAddr::V4(ip), port)) => {
@@ -75,6 +80,8 @@ impl ClientHeader {
         reader.u8().filter(|version| *version == VERSION)?;
         let code = reader.u8()?;
         let transport = TRANSPORTS.into_iter().find(|transport| code_of(*transport) == code)?;
+        let terms = reader.u8().filter(|terms| *terms < 4)?;
+        let (allow_anonymous, identity_as_username) = (terms & 1 != 0, terms & 2 != 0);
         let address = match reader.u8()? {
             0 => None,
             4 => {
@@ -90,7 +97,7 @@ impl ClientHeader {
         let listener = usize::from(reader.u8()?);
         let listener = std::str::from_utf8(reader.take(listener)?).ok()?.to_owned();
         let certificate = Some(reader.bytes).filter(|certificate| !certificate.is_empty()).map(Arc::from);
-        Some(Self { listener, transport, address, certificate })
+        Some(Self { listener, allow_anonymous, identity_as_username, transport, address, certificate })
     }
 }
 
@@ -116,7 +123,15 @@ mod tests {
     fn header(transport: Transport, address: Option<&str>, certificate: &[u8]) -> ClientHeader {
         let certificate = Some(certificate).filter(|it| !it.is_empty()).map(Arc::from);
         let address = address.map(|address| address.parse().unwrap());
-        ClientHeader { listener: "tls-1".into(), transport, address, certificate }
+        let (allow_anonymous, identity_as_username) = (certificate.is_none(), address.is_none());
+        ClientHeader {
+            listener: "tls-1".into(),
+            allow_anonymous,
+            identity_as_username,
+            transport,
+            address,
+            certificate,
+        }
     }
 
     #[test]
@@ -141,7 +156,7 @@ mod tests {
     fn what_is_no_header_is_refused() {
         let mut bytes = Vec::new();
         header(Transport::Tcp, Some("192.0.2.7:1"), b"").encode(&mut bytes);
-        for (at, byte) in [(3, 1), (4, 2), (5, 0), (5, 6), (6, 5), (13, 200), (14, 0xFF)] {
+        for (at, byte) in [(3, 1), (4, 2), (5, 0), (5, 6), (6, 4), (7, 5), (14, 200), (15, 0xFF)] {
             let mut bad = bytes.clone();
             bad[at] = byte;
             assert_eq!(ClientHeader::decode(&bad), Err(ClientHeaderError), "byte {at} is {byte}");

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::Context as _;
 use sluice_cluster::{ClusterId, NodeId, interest::Incarnation, interest::InterestLimits, routing::Region};
-use sluice_dataplane_core::{Gate, GateSettings, GateStats, Now, Settings, link::LinkLimits};
+use sluice_dataplane_core::{
+    Gate, GateSettings, GateStats, Now, Settings, link::LinkLimits, settings::ListenerSettings,
+};
 use sluice_service::tls::PeerTls;
 use sluice_topic::Limits;
 use tokio::sync::Notify;
@@ -42,7 +44,7 @@ pub(crate) struct Member {
 pub(super) struct Gateway {
     mailbox: Mailbox,
     links: Links,
-    listeners: Arc<[String]>,
+    listeners: Arc<[ListenerSettings]>,
 }
 
 impl Gateway {
@@ -58,13 +60,13 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let wake = Arc::new(Notify::new());
         let mailbox = Mailbox::of_task(Arc::clone(&wake));
-        let listeners: Arc<[String]> = settings.listeners.iter().map(|listener| listener.name.clone()).collect();
+        let listeners: Arc<[ListenerSettings]> = settings.listeners.as_slice().into();
         let gate = gate_settings(member, peers, settings, workers.len() as u16, seed);
         let parts = Parts {
             mailbox: mailbox.clone(),
             workers: Arc::clone(workers),
             clock,
-            listeners: listeners.to_vec(),
+            listeners: Arc::clone(&listeners),
             seats: Arc::clone(seats),
         };
         let config = LinksConfig {

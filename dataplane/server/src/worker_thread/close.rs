@@ -93,8 +93,14 @@ impl WorkerThread {
             tracing::error!(%node, "a connection belongs to another node, and there is no way to it, closing it");
             return;
         };
+        let Some(listener) = away.listeners.get(usize::from(opened.listener)) else {
+            tracing::error!(listener = opened.listener, "a connection of a listener that is not there, closing it");
+            return;
+        };
         let header = ClientHeader {
-            listener: away.listeners.get(usize::from(opened.listener)).cloned().unwrap_or_default(),
+            listener: listener.name.clone(),
+            allow_anonymous: listener.allow_anonymous,
+            identity_as_username: listener.identity_as_username,
             transport: opened.transport,
             address: opened.peer,
             certificate: opened.certificate.map(|shown| packed(&shown)),

@@ -38,7 +38,14 @@ fn send_client(at: &Node, to: NodeId) -> TcpStream {
     let seat = Seats::new(0, None).take().unwrap();
     let transport = Transport::new(Wire::Tcp(mio::net::TcpStream::from_std(accepted)), None, None, seat);
     let certificate = Some(Arc::from(&b"DER"[..]));
-    let header = ClientHeader { listener: "tls-1".into(), transport: Kind::Tls, address: Some(address), certificate };
+    let header = ClientHeader {
+        listener: "tls-1".into(),
+        allow_anonymous: false,
+        identity_as_username: false,
+        transport: Kind::Tls,
+        address: Some(address),
+        certificate,
+    };
     at.links.handle().send_client(to, ClientAway { transport, header, bytes: b"early".to_vec() });
     near
 }
