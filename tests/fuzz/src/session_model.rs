@@ -92,7 +92,8 @@ impl Run {
         let settings = Settings {
             shards: 8,
             sys_interval_s: 0,
-            takeovers_per_minute_max: u32::MAX,
+            takeovers_per_minute_max: 0,
+            wills_per_minute_max: 0,
             control_rate_max: u32::MAX,
             outbound_window_max: WINDOW_MAX,
             // Small: what waits for a session has to be read back.
