@@ -27,11 +27,11 @@ pub(crate) struct MessageRef<'a> {
     pub(crate) retain: bool,
     /// When it expires, in milliseconds since the Unix epoch; 0 = never.
     pub(crate) expires_wall_ms: u64,
-    /// Which QoS 2 exchange of which persistent session it is, where inboxes must recognise it again.
+    /// Which QoS 2 exchange of which session it is, where inboxes must recognise it again.
     pub(crate) id: Option<MessageId>,
 }
 
-/// Names a QoS 2 message of a persistent publisher for as long as its exchange lasts.
+/// Names a QoS 2 message of a publisher for as long as its exchange lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MessageId {
     /// The publisher's session.
@@ -122,6 +122,19 @@ pub(crate) fn set_expiry(encoded: &mut [u8], expires_wall_ms: u64) {
     if let Some(place) = encoded.get_mut(1..9) {
         place.copy_from_slice(&expires_wall_ms.to_le_bytes());
     }
+}
+
+/// Gives the publisher of an encoded message another name. `None`: it has no id.
+pub(crate) fn rename_publisher(encoded: &[u8], rename: impl Fn(SessionUid) -> SessionUid) -> Option<Vec<u8>> {
+    let flags = encoded.first()?;
+    if flags & HAS_ID == 0 {
+        return None;
+    }
+    let at = if flags & EXPIRES == 0 { 1 } else { 9 };
+    let old = encoded.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)?;
+    let mut renamed = encoded.to_vec();
+    renamed[at..at + 8].copy_from_slice(&rename(SessionUid(old)).0.to_le_bytes());
+    Some(renamed)
 }
 
 /// The topic of an encoded message, and its QoS.

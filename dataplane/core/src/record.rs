@@ -19,6 +19,66 @@ impl SessionUid {
     }
 }
 
+/// What tells publishers apart whose names are made in different ways. The lowest bits of a [`SessionUid`] count, and come
+/// nowhere near.
+pub(crate) mod publisher {
+    use sluice_cluster::{NodeId, stable_hash};
+
+    use super::SessionUid;
+
+    /// A will, which is published apart from the messages of its session.
+    const WILL: u64 = 1 << 47;
+    /// A publisher of retained messages, as the shard of their registers knows it.
+    const REGISTER: u64 = 1 << 46;
+    /// A publisher of another node.
+    const FOREIGN: u64 = 1 << 45;
+    /// A session that is not stored.
+    const TRANSIENT: u64 = 1 << 44;
+
+    const FLAGS: u64 = WILL | REGISTER | FOREIGN | TRANSIENT;
+
+    /// The will of a session.
+    pub(crate) fn of_will(uid: SessionUid) -> SessionUid {
+        SessionUid(uid.0 | WILL)
+    }
+
+    /// A publisher, to the registers of retained messages.
+    pub(crate) fn to_register(uid: SessionUid) -> SessionUid {
+        SessionUid(uid.0 | REGISTER)
+    }
+
+    /// A publisher, to a shared group by its full filter: a shard takes a message once for each group, and once besides.
+    pub(crate) fn to_group(uid: SessionUid, group: &str, filter: &str) -> SessionUid {
+        let named = [&uid.0.to_le_bytes()[..], group.as_bytes(), b"/", filter.as_bytes()].concat();
+        SessionUid(stable_hash(&named) & !FLAGS | uid.0 & FLAGS)
+    }
+
+    /// A session that is not stored, by numbers that no other one has.
+    pub(crate) fn transient(process: u64, place: u32) -> SessionUid {
+        let mut bytes = process.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&place.to_le_bytes());
+        SessionUid(stable_hash(&bytes) & !FLAGS | TRANSIENT)
+    }
+
+    /// A publisher as other nodes know it: each node counts its sessions by itself, so that two nodes give the same names.
+    pub(crate) fn of_node(node: NodeId, uid: SessionUid) -> SessionUid {
+        let mut bytes = node.0.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&uid.0.to_le_bytes());
+        let kept = uid.0 & (WILL | TRANSIENT);
+        SessionUid(stable_hash(&bytes) & !FLAGS | FOREIGN | kept)
+    }
+
+    /// Whether nothing comes again of a publisher after a short while.
+    pub(crate) fn is_brief(uid: SessionUid) -> bool {
+        uid.0 & (WILL | TRANSIENT) != 0
+    }
+
+    /// Whether a publisher is a session that is not stored.
+    pub(crate) fn is_transient(uid: SessionUid) -> bool {
+        uid.0 & (FOREIGN | TRANSIENT) == TRANSIENT
+    }
+}
+
 /// What a stored value is about. Ordered by shard within each kind, sequence numbers and topics ascending.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Key {

@@ -107,6 +107,10 @@ pub struct Worker {
     pressing: bool,
     /// Numbers the messages routed here.
     message_number: u64,
+    /// Numbers the QoS 2 exchanges of transient sessions.
+    next_exchange: u64,
+    /// A number that no other process or worker has.
+    process: u64,
     /// Pages of retained messages that are awaited: for whom.
     queries: HashMap<u64, ConnId, FixedState>,
     /// The connection whose bytes are being handled.
@@ -196,6 +200,8 @@ impl Worker {
             overflowing: Vec::new(),
             pressing: false,
             message_number: 0,
+            next_exchange: 0,
+            process: rng.next(),
             queries: HashMap::with_hasher(hash()),
             receiving: None,
             store_writable: true,

@@ -221,6 +221,23 @@ fn a_node_that_was_killed_comes_back_with_what_it_had_acknowledged() {
 }
 
 #[test]
+fn a_message_is_stored_once_at_qos_2_though_its_node_is_killed_before_it_can_say_so() {
+    let mut cluster = Cluster::new(2, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let name = cluster.client_at_home(1, 0);
+    let (subscriber, _) = cluster.connect(1, &name, false);
+    cluster.subscribe(subscriber, "t", QoS::ExactlyOnce);
+    cluster.hang_up(subscriber);
+    cluster.publish_and_cut(publisher, "t", QoS::ExactlyOnce, 1, "m", 1);
+    cluster.crash(1);
+    assert_eq!(cluster.read(publisher), [""; 0]);
+    cluster.mend_all(1);
+    assert_eq!(cluster.read(publisher), ["pubrec #1 success"]);
+    let (subscriber, _) = cluster.connect(1, &name, false);
+    assert_eq!(payloads(&cluster.read(subscriber)), ["m"]);
+}
+
+#[test]
 fn what_a_lost_node_would_have_stored_is_refused_and_what_it_would_not_is_forgotten() {
     let mut cluster = Cluster::new(3, 1);
     let (publisher, _) = cluster.connect(0, "publisher", true);

@@ -1,5 +1,7 @@
 //! Messages that leave the node.
 
+use std::borrow::Cow;
+
 use sluice_cluster::{NodeId, WorkerId, interest::Interest, routing::Target, stable_hash};
 use sluice_mqtt::QoS;
 use sluice_topic::{ParsedFilter, TopicFilter};
@@ -14,7 +16,8 @@ use super::{
 use crate::{
     Now,
     link::{Outcome, Sent},
-    message::address_of,
+    message::{address_of, rename_publisher},
+    record::publisher,
 };
 
 /// What becomes of a message that is to go to other nodes.
@@ -41,8 +44,16 @@ impl Gate {
         let reliable = qos != QoS::AtMostOnce && ticket != 0;
         let asker = reliable.then_some(Asker::Worker(from, ticket));
         let pending = asker.map(|asker| self.pendings.open(asker, None));
+        let message = &self.of_this_node(message);
         self.forward_to_nodes(now, pending, &Outgoing { topic, again, may_leave_region: true, message });
         self.close_if_over(pending);
+    }
+
+    /// A worker's message with its publisher's name as other nodes are to know it.
+    fn of_this_node<'a>(&self, message: &'a [u8]) -> Cow<'a, [u8]> {
+        let node = self.settings.node;
+        let renamed = rename_publisher(message, |uid| publisher::of_node(node, uid));
+        renamed.map_or(Cow::Borrowed(message), Cow::Owned)
     }
 
     /// One copy to each node of the region that wants a message, and to each region.
@@ -78,6 +89,7 @@ impl Gate {
             return;
         };
         let pending = (ticket != 0).then(|| self.pendings.open(Asker::Worker(from, ticket), None));
+        let message = &self.of_this_node(message);
         let message = to_wire(message, now.wall_ms);
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
@@ -99,7 +111,7 @@ impl Gate {
         let Ok(filter) = TopicFilter::parse(filter, &self.settings.topic_limits) else { return };
         let send = Box::new(GroupSend {
             filter: ParsedFilter { group: Some(group.into()), filter },
-            message: message.into(),
+            message: self.of_this_node(message).into(),
             nodes_tried: Vec::new(),
             // The worker has chosen this way because members elsewhere are better.
             workers_tried: u64::MAX,

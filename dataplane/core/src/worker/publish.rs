@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluice_cluster::WorkerId;
 use sluice_mqtt::{Publish, QoS, ReasonCode, Version, decode_publish};
 use sluice_topic::{TopicError, check_topic};
 
@@ -15,7 +16,8 @@ use crate::{
     ConnId, Event, Now, Output,
     connection::replies::{Reply, Wait},
     message::{MessageId, MessageRef},
-    peers::Asker,
+    peers::{Asker, workers_of},
+    record::publisher,
     session::Received,
     stats::{BadInput, Closed, Dropped},
     subscriptions::Matched,
@@ -183,11 +185,12 @@ impl Worker {
             id: None,
         };
         if publish.qos == QoS::ExactlyOnce {
-            let kept_elsewhere = publish.retain && self.home_of_topic(topic) != self.id;
+            let home = self.home_of_topic(topic);
+            let home_of_register = (publish.retain && home != self.id).then_some(home);
             // Only an exchange that outlives its connection is compared with what comes again.
             let persistent = self.sessions.peek(place).is_some_and(|s| s.is_persistent());
             let digest = if persistent { content_digest(topic, publish.payload) } else { 0 };
-            message.id = self.begin_exchange(place, publish.packet_id, matched, kept_elsewhere, digest);
+            message.id = self.begin_exchange(place, publish.packet_id, matched, home_of_register, digest);
         }
         let routed = self.publish_to(now, &message, matched, Some(place));
         self.acknowledge(now, id, place, publish, topic, &routed);
@@ -349,30 +352,43 @@ impl Worker {
     }
 
     /// Notes a new QoS 2 exchange: its packet id is known until PUBREL, whatever DUP says [MQTT-4.3.3-10]. Gives the
-    /// message an id where other workers store it for a publisher that may come back after a crash. `kept_elsewhere`: its
-    /// topic's register is another worker's.
+    /// message an id where other workers store it for a publisher that may come back after a crash. `home_of_register`: who
+    /// has its topic's register, if another worker has and the message is for it.
     fn begin_exchange(
         &mut self,
         place: u32,
         packet_id: u16,
         matched: &Matched,
-        kept_elsewhere: bool,
+        home_of_register: Option<WorkerId>,
         digest: u64,
     ) -> Option<MessageId> {
         let subscriptions = &mut self.subscriptions;
         let mut groups = matched.groups.iter();
         let shared = groups.any(|&id| subscriptions.group(id).is_some_and(|group| group.is_elsewhere()));
+        let gate = self.gate();
+        let at_gate = home_of_register == Some(gate)
+            || workers_of(matched.durable_peers).any(|worker| worker == gate)
+            || (self.settings.has_gate && shared);
         let session = self.sessions.at(place)?;
-        let mut number = 0;
-        if let Some(durable) = session.durable.as_mut() {
-            number = durable.next_exchange;
-            durable.next_exchange += 1;
-        }
-        let crosses = session.durable.is_some() && (matched.durable_peers != 0 || shared || kept_elsewhere);
+        let (number, crosses) = match session.durable.as_mut() {
+            Some(durable) => {
+                durable.next_exchange += 1;
+                let elsewhere = matched.durable_peers != 0 || shared || home_of_register.is_some();
+                (durable.next_exchange - 1, elsewhere)
+            }
+            // Workers of this node end with the session; another node that is killed may have stored the message.
+            None => {
+                self.next_exchange += 1;
+                (self.next_exchange, at_gate)
+            }
+        };
         session.received.push(Received { packet_id, number, routed: false, crosses, digest });
         let lowest = session.received.first().map_or(number, |r| r.number);
-        let publisher = session.durable.as_ref()?.uid;
-        self.note_progress(place);
+        let durable = session.durable.as_ref().map(|durable| durable.uid);
+        let publisher = durable.unwrap_or_else(|| publisher::transient(self.process, place));
+        if durable.is_some() {
+            self.note_progress(place);
+        }
         crosses.then_some(MessageId { publisher, number, lowest })
     }
 

@@ -5,8 +5,9 @@ use sluice_mqtt::ReasonCode;
 
 use super::Worker;
 use crate::{
-    Key, Now, Op, SessionUid,
+    Key, Now, Op,
     message::{MessageId, MessageRef},
+    record::publisher::to_register,
     shard::Admission,
 };
 
@@ -44,7 +45,7 @@ impl Worker {
     pub(super) fn set_retained_once(&mut self, now: Now, message: &MessageRef<'_>) -> Result<bool, ReasonCode> {
         let Some(id) = message.id else { return self.set_retained(message) };
         // Apart from what the same shard's inboxes know of this publisher.
-        let id = MessageId { publisher: SessionUid(id.publisher.0 | REGISTER), ..id };
+        let id = MessageId { publisher: to_register(id.publisher), ..id };
         let shard = self.sharding.of_topic(message.topic);
         if self.shard(shard).knows(&id) {
             return Ok(true);
@@ -86,9 +87,6 @@ impl Worker {
         self.stats.retained_bytes = self.retained.bytes() as u64;
     }
 }
-
-/// Sets a publisher's messages in registers apart from those in inboxes, among the names of publishers.
-const REGISTER: u64 = 1 << 46;
 
 /// Whether a message is gone with the process: what the broker says of itself.
 fn is_volatile(topic: &str) -> bool {

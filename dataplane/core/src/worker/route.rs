@@ -17,6 +17,7 @@ use crate::{
     journal::Waiter,
     message::MessageRef,
     peers::{Frame, workers_of},
+    record::publisher::is_transient,
     stats::Dropped,
     subscriptions::{Matched, Target},
 };
@@ -206,7 +207,8 @@ impl Worker {
         let timed = (since_ns != 0).then_some(Frame::Timed { since_ns });
         // One without an id must not overtake one with an id (I16).
         let overtakes = message.qos == QoS::ExactlyOnce && self.journal.holds_frames_for(worker);
-        if message.id.is_none() && !overtakes {
+        let is_stored = message.id.is_some_and(|id| !is_transient(id.publisher));
+        if !is_stored && !overtakes {
             timed.iter().chain([frame]).for_each(|frame| self.peers.send(worker, frame));
             return;
         }
@@ -215,7 +217,7 @@ impl Worker {
         frame.encode(&mut frames);
         let batch = self.journal.open_batch();
         self.journal.wait(batch, Waiter::Frames(worker, frames));
-        routed.stored |= message.id.is_some();
+        routed.stored |= is_stored;
     }
 
     /// A retained message goes to its register, wherever that is.

@@ -2,11 +2,11 @@
 
 use sluice_cluster::ShardId;
 
-use super::{Worker, wills::to_group};
+use super::Worker;
 use crate::{
     Event, Now, Output,
     message::MessageRef,
-    record::{Key, Op},
+    record::{Key, Op, publisher},
     session::outbound::{Body, Outbound, Queued, RETAIN, expires_s},
     settings::Overflow,
     shard::{Admission, Ids, Recipient},
@@ -106,7 +106,7 @@ impl Worker {
     fn admit(&mut self, now: Now, shard: ShardId, number: u64, message: &MessageRef<'_>, group: u32) -> bool {
         let Some(mut id) = message.id else { return true };
         if let Some(group) = group.checked_sub(1).and_then(|group| self.subscriptions.group(group)) {
-            id.publisher = to_group(id.publisher, group.name(), group.filter().as_str());
+            id.publisher = publisher::to_group(id.publisher, group.name(), group.filter().as_str());
         }
         match self.shard(shard).admit(number, &id, now.wall_ms) {
             Admission::Known(fresh) => fresh,

@@ -1,11 +1,11 @@
 //! What waits for sessions that are away: it expires, and a shared group's messages go to members that are there.
 
-use super::{Worker, deliver::Found, ended::REFUSED_WAIT_MS, route::Routed, wills::is_will};
+use super::{Worker, deliver::Found, ended::REFUSED_WAIT_MS, route::Routed};
 use crate::{
     Now,
     message::MessageRef,
     peers::Asker,
-    record::{Op, SessionUid},
+    record::{Op, SessionUid, publisher::is_brief},
     session::{
         Session,
         outbound::{Body, DUP, PASSED_ON, Queued},
@@ -50,7 +50,7 @@ impl Worker {
     /// Forgets the message ids of publishers whose sessions must have ended.
     pub(super) fn forget_old_publishers(&mut self, now: Now) {
         let age_ms = u64::from(self.settings.session_expiry_max_s) * 1000 + GRACE_MS;
-        let since = |uid| now.wall_ms.saturating_sub(if is_will(uid) { WILL_GRACE_MS } else { age_ms });
+        let since = |uid| now.wall_ms.saturating_sub(if is_brief(uid) { WILL_GRACE_MS } else { age_ms });
         let mut ops: Vec<Op> = std::mem::take(&mut self.journal.ops);
         for shard in self.shards.iter_mut().flatten() {
             shard.forget_publishers(since, &mut ops);

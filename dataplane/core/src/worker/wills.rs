@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sluice_cluster::stable_hash;
 use sluice_dataplane_access::Principal;
 
 use super::{Worker, route::Routed};
@@ -10,7 +9,7 @@ use crate::{
     Event, Key, Now, Op, Output,
     message::{MessageId, MessageRef},
     peers::Asker,
-    record::SessionUid,
+    record::{SessionUid, publisher},
     session::{Will, progress::encode_will},
     stats::Dropped,
 };
@@ -72,8 +71,8 @@ impl Worker {
         let kept_elsewhere = message.retain && self.home_of_topic(message.topic) != self.id;
         if will.fired || kept_elsewhere || matched.durable_peers != 0 || !matched.groups.is_empty() {
             // Under its own number, so that every inbox takes it once, whoever wants it when it is published again.
-            message.id = stored.map(|publisher| MessageId {
-                publisher: SessionUid(publisher.0 | WILL),
+            message.id = stored.map(|uid| MessageId {
+                publisher: publisher::of_will(uid),
                 number: will.number,
                 lowest: will.number,
             });
@@ -91,18 +90,4 @@ impl Worker {
     pub(super) fn on_will_settled(&mut self, uid: SessionUid) {
         self.drop_stored(Key::Will(uid.shard(), uid));
     }
-}
-
-/// Sets the wills of a session apart from its other messages, among the names of publishers.
-const WILL: u64 = 1 << 47;
-
-/// The name of a publisher to a shared group: a shard takes a message once for each group, and once besides.
-pub(super) fn to_group(publisher: SessionUid, group: &str, filter: &str) -> SessionUid {
-    let named = [&publisher.0.to_le_bytes()[..], group.as_bytes(), b"/", filter.as_bytes()].concat();
-    SessionUid(stable_hash(&named) & !WILL | publisher.0 & WILL)
-}
-
-/// Whether a publisher is a will.
-pub(super) fn is_will(publisher: SessionUid) -> bool {
-    publisher.0 & WILL != 0
 }

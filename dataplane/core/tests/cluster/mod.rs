@@ -337,6 +337,14 @@ impl Cluster {
         (client, present)
     }
 
+    /// Publishes; the message comes to a node when the link to it breaks, so that it says nothing.
+    pub fn publish_and_cut(&mut self, client: Client, topic: &str, qos: QoS, packet_id: u16, payload: &str, to: usize) {
+        let (node, of_broker) = self.clients[client.0];
+        self.nodes[node].broker.publish(of_broker, topic, qos, packet_id, payload.as_bytes());
+        self.settle_nodes();
+        self.cut_in_the_middle(node, to);
+    }
+
     /// Takes CONNACK, if that is the first packet.
     pub fn take_connack(&mut self, client: Client) -> Option<(ReasonCode, bool)> {
         let (node, of_broker) = self.clients[client.0];
