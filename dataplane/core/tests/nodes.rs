@@ -7,7 +7,7 @@ mod cluster;
 
 use cluster::{Cluster, payload_set, payloads};
 use sluice_cluster::{Home, Keyspace, KeyspaceId, Label, Policies, Policy, RemoteSubscribers};
-use sluice_mqtt::{Ack, QoS, ReasonCode, encode};
+use sluice_mqtt::{Ack, QoS, ReasonCode, Version, encode};
 use sluice_topic::{Limits, TopicFilter};
 
 #[test]
@@ -158,6 +158,55 @@ fn a_client_id_is_one_connection_in_the_whole_cluster() {
         let (fifth, _) = cluster.connect(0, &name, true);
         assert!(cluster.is_open(fifth), "home {home}");
     }
+}
+
+#[test]
+fn a_claim_that_could_not_be_made_in_its_time_gives_way_to_a_session_that_was_made_meanwhile() {
+    let mut cluster = Cluster::new(2, 2);
+    let name = cluster.client_at_home(1, 0);
+    cluster.cut(0, 1);
+    let (early, _) = cluster.connect(0, &name, true);
+    let (stored, _) = cluster.connect(1, &name, false);
+    cluster.hang_up(stored);
+    assert!(cluster.is_open(early), "nobody can tell it");
+    cluster.mend(0, 1);
+    assert!(!cluster.is_open(early));
+    let (_, present) = cluster.connect(0, &name, false);
+    assert!(present, "what was promised to it is kept");
+}
+
+#[test]
+fn a_client_that_connects_to_two_nodes_at_once_has_one_connection_whatever_its_home_says_first() {
+    let mut cluster = Cluster::new(3, 1);
+    let name = cluster.client_at_home(2, 0);
+    let (stored, _) = cluster.connect(0, &name, false);
+    cluster.hang_up(stored);
+    // The first claim ends the stored session and is answered when that is on disk. The second one comes before.
+    cluster.broker(2).sync_at_once = false;
+    let first = cluster.begin_connect(0, &broker::connect(Version::V5, &name, true));
+    let second = cluster.begin_connect(1, &broker::connect(Version::V5, &name, true));
+    cluster.broker(2).sync_at_once = true;
+    cluster.broker(2).sync();
+    cluster.settle();
+    assert!(cluster.is_open(second) && cluster.take_connack(second).is_some());
+    assert!(!cluster.is_open(first));
+}
+
+#[test]
+fn a_connection_is_not_left_without_a_claim_when_a_later_one_of_its_client_is_given_up() {
+    let mut cluster = Cluster::new(3, 1);
+    let name = cluster.client_at_home(2, 0);
+    let (stored, _) = cluster.connect(0, &name, false);
+    cluster.hang_up(stored);
+    cluster.broker(2).sync_at_once = false;
+    let first = cluster.begin_connect(0, &broker::connect(Version::V5, &name, true));
+    let second = cluster.begin_connect(0, &broker::connect(Version::V5, &name, true));
+    cluster.hang_up(second);
+    cluster.broker(2).sync_at_once = true;
+    cluster.broker(2).sync();
+    cluster.settle();
+    let (third, _) = cluster.connect(1, &name, true);
+    assert!(cluster.is_open(third) && !cluster.is_open(first));
 }
 
 #[test]

@@ -128,6 +128,10 @@ impl Worker {
         let Some(conn) = self.conns.at(id).filter(|conn| conn.phase == Phase::Authenticating) else { return };
         let Some(claiming) = conn.connecting.as_mut().and_then(|connecting| connecting.claiming.take()) else { return };
         match refused {
+            None if self.claim_of(claiming.principal.client_id()) != claiming.serial => {
+                // Its client has connected once more since, here or elsewhere.
+                self.refuse_connect(now, id, ReasonCode::ServerUnavailable);
+            }
             None => {
                 self.attach(now, id, claiming.principal, claiming.expires_wall_ms);
             }
@@ -164,6 +168,9 @@ impl Worker {
     /// would have replaced, if there is one.
     pub(super) fn abandon_claim(&mut self, claiming: &Claiming) {
         let client = claiming.principal.client_id();
+        if self.claim_of(client) != claiming.serial {
+            return;
+        }
         let place = self.by_client.get(client).copied();
         match place.and_then(|place| self.sessions.at(place)).filter(|session| session.conn.is_some()) {
             Some(session) => session.claim = claiming.serial,
@@ -196,8 +203,9 @@ impl Worker {
             Some(session) => session.principal.username().map_or("", |name| &**name) != user,
             None => self.claims.user_of(client).is_some_and(|held| held != user),
         };
-        let is_newer_here = of_session.is_some_and(|session| session.conn.is_some())
-            || self.claims.held.get(client).is_some_and(|held| held.node != node);
+        // Which of them is newer is not known of a claim that could not be made in its time. A session that stays is not
+        // given up for that: its messages were acknowledged.
+        let is_newer_here = of_session.is_some() || self.claims.held.get(client).is_some_and(|held| held.node != node);
         if other_user || (renew && is_newer_here) {
             if renew {
                 self.peers.send(from, &Frame::Evict { node, serial, client });
@@ -239,11 +247,12 @@ impl Worker {
         }
     }
 
-    /// The client id of a session here belongs to somebody else from now on.
+    /// The client id of a session here belongs to somebody else from now on; also of one that is about to begin.
     pub(super) fn on_evict(&mut self, now: Now, serial: u64, client: &str) {
         if self.claims.mine.get(client).is_none_or(|mine| mine.serial != serial) {
             return;
         }
+        self.claims.mine.swap_remove(client);
         let conn = self.by_client.get(client).and_then(|&place| self.sessions.peek(place)).and_then(|s| s.conn);
         if let Some(conn) = conn {
             self.stats.takeovers += 1;
