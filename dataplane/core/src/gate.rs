@@ -17,6 +17,7 @@ mod arrive;
 mod barrier;
 mod forward;
 mod frame;
+mod gateways;
 mod interest_frame;
 mod links;
 mod local;
@@ -24,6 +25,7 @@ mod pending;
 mod queries;
 mod remote;
 mod residency;
+mod seen;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -38,7 +40,10 @@ use sluice_cluster::{
 };
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
-use self::{barrier::Barrier, local::Local, pending::Pendings, queries::Queries, remote::Remote, residency::Residency};
+use self::{
+    barrier::Barrier, gateways::Gateways, local::Local, pending::Pendings, queries::Queries, remote::Remote,
+    residency::Residency, seen::Seen,
+};
 use crate::{
     Now,
     homes::Homes,
@@ -91,9 +96,13 @@ pub struct Gate {
     pendings: Pendings,
     barrier: Barrier,
     queries: Queries,
+    gateways: Gateways,
+    seen: Seen,
     /// Frames for each worker.
     outgoing: Vec<Vec<u8>>,
     outputs: VecDeque<GateOutput>,
+    /// Counts the links that were begun, to whichever node: each has a higher generation than those before.
+    links_begun: u32,
     /// Nodes for which something may be ready.
     dirty: Vec<NodeId>,
     /// Whether interest may have to be sent, or was acknowledged.
@@ -112,8 +121,6 @@ struct Peer {
     standing: Standing,
     /// Whether it is among the nodes that something may be ready for.
     dirty: bool,
-    /// Counts the links that were given up.
-    generation: u32,
     /// The numbered frames that have no outcome, from `sent_from` on.
     sent: VecDeque<SentFrame>,
     sent_from: Sequence,
@@ -228,8 +235,11 @@ impl Gate {
             pendings: Pendings::default(),
             barrier: Barrier::default(),
             queries: Queries::default(),
+            gateways: Gateways::default(),
+            seen: Seen::new(settings.seed),
             outgoing: (0..settings.workers).map(|_| Vec::new()).collect(),
             outputs: VecDeque::new(),
+            links_begun: 0,
             dirty: Vec::new(),
             interest_moved: true,
             turn: 0,
@@ -537,13 +547,12 @@ impl Gate {
     }
 
     fn add_node(&mut self, now: Now, node: NodeId, region: Region) {
-        let link = Link::new(self.identity(node), node, self.settings.link_limits);
+        let link = Link::new(self.next_identity(), node, self.settings.link_limits);
         let peer = Peer {
             region: region.clone(),
             link,
             standing: Standing::Down { since_ms: now.mono_ms },
             dirty: false,
-            generation: 0,
             sent: VecDeque::new(),
             sent_from: Sequence(1),
         };
@@ -555,6 +564,7 @@ impl Gate {
         self.give_up(now, node);
         self.nodes.remove(&node);
         self.remote.table_mut().leave(node);
+        self.remote.found(node);
         self.source.forget(node);
         self.queries.forget(node);
         self.tell_all(&Frame::Forget { node });

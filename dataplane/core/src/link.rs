@@ -81,7 +81,7 @@ pub struct Sequence(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Receipt {
     /// Counts the lives of the peer: an answer to one that is over goes nowhere.
-    life: u32,
+    life: u64,
     sequence: u64,
 }
 
@@ -169,8 +169,8 @@ pub struct Link {
     connection: Option<Connection>,
     /// What is known of the peer, in its life of this moment.
     peer_life: Option<Life>,
-    /// Counts its lives.
-    lives: u32,
+    /// Counts its lives, in numbers that no link of an earlier generation of this side has.
+    lives: u64,
     /// The last reliable frame of the peer that was taken.
     taken: u64,
     to_answer: usize,
@@ -204,13 +204,13 @@ impl Link {
         assert!(limits.are_sound(), "the longest frame fits into each queue");
         assert!(me.generation > 0 && me.versions.min <= me.versions.max, "an identity that can be told");
         Self {
+            lives: u64::from(me.generation) << 32,
             me,
             peer,
             limits,
             frame_bytes_max: limits.frame_bytes_max,
             connection: None,
             peer_life: None,
-            lives: 0,
             taken: 0,
             to_answer: 0,
             duplicates: 0,
@@ -530,6 +530,16 @@ impl Link {
     /// made to the same peer later must have a higher generation.
     pub fn into_unanswered(self) -> impl Iterator<Item = Sequence> {
         self.kept.into_unanswered()
+    }
+
+    /// Gives the peer up and begins anew, as `me` with a higher generation: nothing of what was sent comes back, and
+    /// receipts mean nothing any more.
+    ///
+    /// # Panics
+    /// When the generation is not higher.
+    pub fn begin_anew(&mut self, me: Identity) {
+        assert!(me.generation > self.me.generation, "a link that begins anew is told from the one before");
+        *self = Self::new(me, self.peer, self.limits);
     }
 }
 

@@ -334,6 +334,111 @@ fn one_copy_crosses_to_another_region_however_many_nodes_there_want_it() {
 }
 
 #[test]
+fn messages_that_wait_for_one_gateway_of_a_region_are_not_overtaken_through_another() {
+    for gateway in [1, 2] {
+        let mut cluster = Cluster::with(&["eu", "us", "us"], 1, sluice_dataplane_core::Settings::default());
+        let (publisher, _) = cluster.connect(0, "publisher", true);
+        let (subscriber, _) = cluster.connect(1, "subscriber", true);
+        cluster.subscribe(subscriber, "t", QoS::AtLeastOnce);
+        cluster.publish_and_lose(publisher, "t", QoS::AtLeastOnce, 1, "1", gateway);
+        for packet_id in 2..5u16 {
+            cluster.publish(publisher, "t", QoS::AtLeastOnce, packet_id, &packet_id.to_string());
+        }
+        cluster.mend(0, gateway);
+        assert_eq!(payloads(&cluster.read(subscriber)), ["1", "2", "3", "4"], "cut from node {gateway}");
+        assert_eq!(cluster.read(publisher).len(), 4);
+        // Nothing waits there any more: the other one serves while the first is away.
+        cluster.cut(0, gateway);
+        cluster.publish(publisher, "t", QoS::AtLeastOnce, 5, "5");
+        assert_eq!(payloads(&cluster.read(subscriber)), ["5"], "cut from node {gateway}");
+    }
+}
+
+#[test]
+fn a_message_reaches_a_transient_session_once_at_qos_2_wherever_the_link_breaks() {
+    for arrives in [false, true] {
+        let mut cluster = Cluster::new(2, 1);
+        let (publisher, _) = cluster.connect(0, "publisher", true);
+        let (subscriber, _) = cluster.connect(1, "subscriber", true);
+        cluster.subscribe(subscriber, "t", QoS::ExactlyOnce);
+        if arrives {
+            cluster.publish_and_cut(publisher, "t", QoS::ExactlyOnce, 1, "m", 1);
+        } else {
+            cluster.publish_and_lose(publisher, "t", QoS::ExactlyOnce, 1, "m", 1);
+        }
+        assert_eq!(cluster.read(publisher), [""; 0]);
+        cluster.mend(0, 1);
+        assert_eq!(payloads(&cluster.read(subscriber)), ["m"], "it arrived before the link broke: {arrives}");
+        assert_eq!(cluster.read(publisher), ["pubrec #1 success"]);
+    }
+}
+
+#[test]
+fn a_message_that_is_routed_again_after_a_crash_reaches_transient_sessions_once_at_qos_2() {
+    for arrives in [false, true] {
+        let mut cluster = Cluster::new(2, 1);
+        let name = cluster.client_at_home(0, 0);
+        let (publisher, _) = cluster.connect(0, &name, false);
+        let (subscriber, _) = cluster.connect(1, "subscriber", true);
+        cluster.subscribe(subscriber, "t", QoS::ExactlyOnce);
+        if arrives {
+            cluster.publish_and_cut(publisher, "t", QoS::ExactlyOnce, 1, "m", 1);
+        } else {
+            cluster.publish_and_lose(publisher, "t", QoS::ExactlyOnce, 1, "m", 1);
+        }
+        cluster.crash(0);
+        cluster.mend_all(0);
+        let (publisher, present) = cluster.connect(0, &name, false);
+        assert!(present);
+        cluster.publish(publisher, "t", QoS::ExactlyOnce, 1, "m");
+        assert_eq!(cluster.read(publisher), ["pubrec #1 success"]);
+        assert_eq!(payloads(&cluster.read(subscriber)), ["m"], "it arrived before the crash: {arrives}");
+    }
+}
+
+#[test]
+fn a_message_of_a_group_waits_for_the_only_members_while_their_link_is_down() {
+    let mut cluster = Cluster::new(2, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (member, _) = cluster.connect(1, "member", true);
+    cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+    cluster.cut(0, 1);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "m");
+    assert_eq!(cluster.read(publisher), [""; 0], "nobody has it");
+    cluster.mend(0, 1);
+    assert_eq!(payloads(&cluster.read(member)), ["m"]);
+    assert_eq!(cluster.read(publisher), ["puback #1 success"]);
+}
+
+#[test]
+fn a_group_is_served_by_others_while_a_node_is_lost_and_by_it_again_when_it_is_back() {
+    let mut cluster = Cluster::new(3, 2);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let members = [1, 2].map(|node| {
+        let (member, _) = cluster.connect(node, &format!("member{node}"), true);
+        cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+        member
+    });
+    cluster.cut(0, 1);
+    let publish = |cluster: &mut Cluster, ids: std::ops::Range<u16>| {
+        ids.for_each(|id| cluster.publish(publisher, "t", QoS::AtLeastOnce, id, &id.to_string()));
+    };
+    cluster.cut(0, 2);
+    publish(&mut cluster, 1..7);
+    cluster.mend(0, 2);
+    cluster.pass_ms(10_100);
+    assert_eq!(cluster.read(publisher).len(), 6);
+    assert_eq!(payloads(&cluster.read(members[1])).len(), 6, "those that waited for the lost node as well");
+    cluster.cut(0, 2);
+    cluster.pass_ms(10_100);
+    publish(&mut cluster, 7..9);
+    assert_eq!(cluster.read(publisher), ["puback #7 no_matching_subscribers", "puback #8 no_matching_subscribers"]);
+    cluster.mend(0, 1);
+    publish(&mut cluster, 9..11);
+    assert_eq!(payloads(&cluster.read(members[0])), ["9", "10"]);
+}
+
+#[test]
 fn a_message_keeps_its_packet_exchange_across_nodes_at_qos_2() {
     let mut cluster = Cluster::new(2, 1);
     let (publisher, _) = cluster.connect(0, "publisher", true);

@@ -14,12 +14,12 @@ use super::{
 use crate::{
     Now,
     link::{Outcome, Receipt},
-    message::address_of,
+    message::{MessageRef, address_of},
     peers::{Frame, workers_of},
 };
 
 /// Nobody wanted it, as far as this node knows.
-const UNWANTED: Outcome = Outcome { matched: false, refused: None };
+pub(super) const UNWANTED: Outcome = Outcome { matched: false, refused: None };
 
 impl Gate {
     /// A frame of another node. Bytes that are none are answered, and cost nobody else anything.
@@ -76,12 +76,13 @@ impl Gate {
             return;
         };
         let wanting = self.local.matched(topic);
+        let is_known = self.is_known_here(qos, again, &message);
         let waits = receipt.is_some() && (relay || (qos != QoS::AtMostOnce && wanting.durable != 0));
         let pending = receipt.filter(|_| waits).map(|receipt| self.pendings.open(Asker::Peer(node, receipt), None));
         for worker in workers_of(wanting.workers) {
             let stores = qos != QoS::AtMostOnce && wanting.durable & (1 << worker.0) != 0;
             let ticket = if stores { self.expect_ticket(pending) } else { 0 };
-            self.tell(worker, &Frame::Publish { ticket, again, message: &message });
+            self.tell(worker, &Frame::Publish { ticket, again: is_known, message: &message });
         }
         if relay {
             self.forward_to_nodes(now, pending, &Outgoing { topic, again, may_leave_region: false, message: &message });
@@ -94,6 +95,18 @@ impl Gate {
                 self.close_if_over(Some(pending));
             }
             None => self.answer_receipt(node, receipt, outcome),
+        }
+    }
+
+    /// Whether sessions of this node that cannot know by themselves may have a message already. At QoS 1 that does not
+    /// matter.
+    fn is_known_here(&mut self, qos: QoS, again: bool, message: &[u8]) -> bool {
+        if qos != QoS::ExactlyOnce {
+            return false;
+        }
+        match MessageRef::decode(message).and_then(|message| message.id) {
+            Some(id) => !self.seen.note(&id),
+            None => again,
         }
     }
 
@@ -131,7 +144,8 @@ impl Gate {
             // It is not sent back where it comes from.
             nodes_tried: if relay { vec![node] } else { Vec::new() },
             workers_tried: 0,
-            may_leave: false,
+            is_of_here: false,
+            since: self.remote.touches(),
         });
         let pending = receipt.map(|receipt| self.pendings.open(Asker::Peer(node, receipt), None));
         self.choose_worker(now, pending, send, relay);
@@ -144,7 +158,8 @@ impl Gate {
         self.turn = self.turn.wrapping_add(1);
         let Some(worker) = self.local.member_worker(&send.filter, self.turn, send.workers_tried) else {
             if relay {
-                self.choose_for_group(now, pending, send);
+                // Nobody: whoever sent it hears so.
+                let _ = self.choose_for_group(now, pending, send);
             }
             return;
         };
@@ -182,12 +197,12 @@ impl Gate {
     }
 
     /// What a node made of frames that were sent to it.
-    pub(super) fn on_outcome(&mut self, now: Now, node: NodeId, pending: PendingId, outcome: Outcome) {
+    pub(super) fn on_outcome(&mut self, now: Now, pending: PendingId, outcome: Outcome) {
         if !outcome.matched
             && outcome.refused.is_none()
             && let Some((asker, send)) = self.pendings.take_group(pending)
         {
-            self.on_nobody_there(now, node, pending, asker, send);
+            self.on_nobody_there(now, pending, asker, send);
             return;
         }
         if self.pendings.answered(pending, outcome) {
@@ -195,25 +210,19 @@ impl Gate {
         }
     }
 
-    /// Nobody at a node took a message of a group: another node is tried, and then the worker that sent it, which learns
-    /// that nobody else is there.
-    fn on_nobody_there(&mut self, now: Now, _: NodeId, pending: PendingId, asker: Asker, send: Box<GroupSend>) {
-        let (filter, message) = (send.filter.clone(), send.message.clone());
-        self.choose_for_group(now, Some(pending), send);
-        let over = self.pendings.answered(pending, UNWANTED);
-        if !over {
+    /// Nobody at a node took a message of a group: another node is tried, and then the worker that sent it.
+    fn on_nobody_there(&mut self, now: Now, pending: PendingId, asker: Asker, send: Box<GroupSend>) {
+        let chosen = self.choose_for_group(now, Some(pending), send);
+        if !self.pendings.answered(pending, UNWANTED) {
             return;
         }
-        let Asker::Worker(worker, ticket) = asker else {
-            self.answer(pending);
-            return;
-        };
-        self.pendings.close(pending);
-        let group = filter.group.as_deref().unwrap_or_default();
-        let outgoing = &mut self.outgoing;
-        self.remote.deny_members(&filter, |frame| outgoing.iter_mut().for_each(|frames| frame.encode(frames)));
-        let frame = Frame::Shared { ticket, bounced: true, group, filter: filter.filter.as_str(), message: &message };
-        frame.encode(&mut self.outgoing[worker.index()]);
+        match (asker, chosen) {
+            (Asker::Worker(worker, ticket), Err(send)) if !self.pendings.is_refused(pending) => {
+                self.pendings.close(pending);
+                self.give_back(worker, ticket, &send);
+            }
+            (Asker::Worker(..) | Asker::Peer(..), _) => self.answer(pending),
+        }
     }
 
     /// The ticket under which a worker's answer is expected; 0 when nobody waits.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sluice_cluster::{NodeId, WorkerId, interest::Interest, routing::Target, stable_hash};
+use sluice_cluster::{NodeId, WorkerId, interest::Interest, routing::Target};
 use sluice_mqtt::QoS;
 use sluice_topic::{ParsedFilter, TopicFilter};
 
@@ -17,6 +17,7 @@ use crate::{
     Now,
     link::{Outcome, Sent},
     message::{address_of, rename_publisher},
+    peers::Frame,
     record::publisher,
 };
 
@@ -69,13 +70,19 @@ impl Gate {
                 Target::Node(node) => (Some(*node), false),
                 Target::Region(_) if !outgoing.may_leave_region => continue,
                 Target::Region(region) if !self.residency.allows(outgoing.topic, region) => continue,
-                Target::Region(region) => (self.gateway_of(region, outgoing.topic), true),
+                Target::Region(region) => (self.gateway_for(now, region, outgoing.topic), true),
             };
             let Some(node) = node else { continue };
             frame.clear();
             PeerFrame::Publish { relay, again: outgoing.again, message: &message }.encode(&mut frame);
             self.stats.relayed += u64::from(relay);
-            self.send(node, &frame, *durable, pending);
+            let sent = self.send(node, &frame, *durable, pending);
+            if let Target::Region(region) = target
+                && sent
+            {
+                let last = self.nodes.get(&node).filter(|_| pending.is_some()).map(|peer| peer.last_sent());
+                self.gateways.note(now, region, outgoing.topic, node, last);
+            }
         }
         self.scratch = frame;
     }
@@ -111,84 +118,109 @@ impl Gate {
         let Ok(filter) = TopicFilter::parse(filter, &self.settings.topic_limits) else { return };
         let send = Box::new(GroupSend {
             filter: ParsedFilter { group: Some(group.into()), filter },
-            message: self.of_this_node(message).into(),
+            message: message.into(),
             nodes_tried: Vec::new(),
             // The worker has chosen this way because members elsewhere are better.
             workers_tried: u64::MAX,
-            may_leave: true,
+            is_of_here: true,
+            since: self.remote.touches(),
         });
         let pending = (ticket != 0).then(|| self.pendings.open(Asker::Worker(from, ticket), None));
-        self.choose_for_group(now, pending, send);
-        self.close_if_over(pending);
+        let (Err(send), Some(pending)) = (self.choose_for_group(now, pending, send), pending) else { return };
+        if self.pendings.is_refused(pending) {
+            self.answer(pending);
+        } else {
+            self.pendings.close(pending);
+            self.give_back(from, ticket, &send);
+        }
     }
 
-    /// Sends a message for a group to the node whose turn it is, of those that were not tried.
-    pub(super) fn choose_for_group(&mut self, now: Now, pending: Option<PendingId>, mut send: Box<GroupSend>) {
-        while let Some((node, relay, interest)) = self.group_node(&send) {
+    /// Nobody elsewhere takes a message of a group: the worker that sent it chooses again, and knows that by then.
+    pub(super) fn give_back(&mut self, to: WorkerId, ticket: u64, send: &GroupSend) {
+        let outgoing = &mut self.outgoing;
+        let tell = |frame: &Frame<'_>| outgoing.iter_mut().for_each(|frames| frame.encode(frames));
+        self.remote.deny_members(&send.filter, send.since, tell);
+        let (group, filter) = (send.filter.group.as_deref().unwrap_or_default(), send.filter.filter.as_str());
+        let frame = Frame::Shared { ticket, bounced: true, group, filter, message: &send.message };
+        frame.encode(&mut self.outgoing[to.index()]);
+    }
+
+    /// Sends a message for a group to the node whose turn it is, of those that were not tried. It comes back when there is
+    /// none; it is refused if a node that is lost might have kept it.
+    pub(super) fn choose_for_group(
+        &mut self,
+        now: Now,
+        pending: Option<PendingId>,
+        mut send: Box<GroupSend>,
+    ) -> Result<(), Box<GroupSend>> {
+        while let Some((node, relay)) = self.group_node(&send) {
             send.nodes_tried.push(node);
-            let message = to_wire(&send.message, now.wall_ms);
+            let message =
+                if send.is_of_here { self.of_this_node(&send.message) } else { Cow::Borrowed(&*send.message) };
+            let message = to_wire(&message, now.wall_ms);
             let mut frame = std::mem::take(&mut self.scratch);
             frame.clear();
             let group = send.filter.group.as_deref().unwrap_or_default();
             let filter = send.filter.filter.as_str();
             PeerFrame::Shared { relay, group, filter, message: &message }.encode(&mut frame);
-            let is_there = self.nodes.get(&node).is_some_and(|peer| peer.standing == Standing::Up) || interest.durable;
-            let sent = is_there && self.send(node, &frame, false, pending);
+            let sent = self.send(node, &frame, false, pending);
             self.scratch = frame;
             if sent {
                 if let Some(pending) = pending {
                     self.pendings.keep_group(pending, send);
                 }
-                return;
+                return Ok(());
             }
         }
-        if let Some(pending) = pending {
-            self.pendings.note(pending, Outcome { matched: false, refused: None });
+        if self.is_kept_out_of_reach(&send) {
+            self.refuse(pending);
         }
+        Err(send)
     }
 
-    /// The next node for a message of a group: one with members that are connected first.
-    fn group_node(&mut self, send: &GroupSend) -> Option<(NodeId, bool, Interest)> {
-        let (topic, _) = address_of(&send.message)?;
+    /// The targets of a message of a group, each with a node that is reached that way.
+    fn group_candidates(&mut self, send: &GroupSend) -> Vec<(NodeId, bool, Interest)> {
+        let Some((topic, _)) = address_of(&send.message) else { return Vec::new() };
         let destinations = self.remote.destinations(topic);
-        let mut candidates: Vec<(NodeId, bool, Interest)> = Vec::new();
-        for group in destinations.groups.iter().filter(|group| *group.filter == send.filter) {
-            let found = match &group.target {
-                Target::Node(node) => Some((*node, false)),
-                Target::Region(region) if send.may_leave && self.residency.allows(topic, region) => {
-                    self.gateway_of(region, topic).map(|node| (node, true))
-                }
-                Target::Region(_) => None,
-            };
-            candidates.extend(found.map(|(node, relay)| (node, relay, group.interest)));
-        }
-        candidates.retain(|(node, ..)| !send.nodes_tried.contains(node));
-        self.turn = self.turn.wrapping_add(1);
-        let connected: u64 = candidates.iter().map(|(.., interest)| u64::from(interest.members)).sum();
-        let Some(mut nth) = self.turn.checked_rem(connected) else {
-            let waiting = candidates.iter().filter(|(.., interest)| interest.durable);
-            let count = waiting.clone().count();
-            return waiting.copied().nth(self.turn.checked_rem(count as u64)? as usize);
+        let of_group = destinations.groups.iter().filter(|group| *group.filter == send.filter);
+        let reached = |target: &Target| match target {
+            Target::Node(node) => Some((*node, false)),
+            Target::Region(region) if send.is_of_here && self.residency.allows(topic, region) => {
+                self.any_gateway(region, topic).map(|node| (node, true))
+            }
+            Target::Region(_) => None,
         };
-        candidates.into_iter().find(|(.., interest)| {
-            let here = u64::from(interest.members);
-            let chosen = nth < here;
-            nth = nth.wrapping_sub(here);
-            chosen
-        })
+        of_group.filter_map(|group| reached(&group.target).map(|(node, relay)| (node, relay, group.interest))).collect()
     }
 
-    /// The node of a region that passes a topic's messages on there: the same for each topic while it is there, so that
-    /// they stay in order, and another one when it is lost.
-    fn gateway_of(&self, region: &sluice_cluster::routing::Region, topic: &str) -> Option<NodeId> {
-        let of_region = || self.nodes.iter().filter(move |(_, peer)| peer.region == *region);
-        let hash = stable_hash(topic.as_bytes());
-        let pick = |nodes: Vec<NodeId>| {
-            let at = hash.checked_rem(nodes.len() as u64)?;
-            nodes.get(at as usize).copied()
+    /// Whether members that are away, and keep what comes, are at a node that is lost.
+    fn is_kept_out_of_reach(&mut self, send: &GroupSend) -> bool {
+        let candidates = self.group_candidates(send);
+        candidates.iter().any(|(node, _, interest)| interest.durable && self.standing(*node) == Standing::Lost)
+    }
+
+    fn standing(&self, node: NodeId) -> Standing {
+        self.nodes.get(&node).map_or(Standing::Lost, |peer| peer.standing)
+    }
+
+    /// The next node for a message of a group: one within reach and with members that are connected first, then one with
+    /// members that keep it, then one that may come back.
+    fn group_node(&mut self, send: &GroupSend) -> Option<(NodeId, bool)> {
+        let mut candidates = self.group_candidates(send);
+        candidates.retain(|(node, ..)| !send.nodes_tried.contains(node) && self.standing(*node) != Standing::Lost);
+        self.turn = self.turn.wrapping_add(1);
+        let is_up = |node: &NodeId| self.standing(*node) == Standing::Up;
+        let nth = |weight: &dyn Fn(&(NodeId, bool, Interest)) -> u64| {
+            let mut nth = self.turn.checked_rem(candidates.iter().map(weight).sum())?;
+            candidates.iter().find_map(|candidate| {
+                let chosen = nth < weight(candidate);
+                nth = nth.wrapping_sub(weight(candidate));
+                chosen.then_some((candidate.0, candidate.1))
+            })
         };
-        let up = of_region().filter(|(_, peer)| peer.standing == Standing::Up).map(|(node, _)| *node).collect();
-        pick(up).or_else(|| pick(of_region().map(|(node, _)| *node).collect()))
+        nth(&|(node, _, interest)| if is_up(node) { u64::from(interest.members) } else { 0 })
+            .or_else(|| nth(&|(node, _, interest)| u64::from(is_up(node) && interest.durable)))
+            .or_else(|| nth(&|(_, _, interest)| u64::from(interest.members) + u64::from(interest.durable)))
     }
 
     /// Gives a frame to a link. `false`: it was not taken, which the sender hears if it waits for an answer.

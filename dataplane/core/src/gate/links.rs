@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use sluice_cluster::{Label, NodeId, interest::InterestFrame};
+use sluice_mqtt::QoS;
 
 use super::{
-    Gate, GateOutput, Peer, SentFrame, Standing, interest_frame,
+    Gate, GateOutput, Peer, SentFrame, Standing,
+    arrive::UNWANTED,
+    interest_frame,
     pending::{PendingId, REFUSED, TAKEN},
 };
 use crate::{
     Now,
-    link::{Event, Identity, Lane, Link, LinkError, Outcome, Sequence, Versions},
+    link::{Event, Identity, Lane, LinkError, Outcome, Sequence, Versions},
+    message::address_of,
     peers::Frame,
 };
 
@@ -104,6 +108,7 @@ impl Gate {
             self.tell_all(&Frame::Forget { node });
         }
         self.remote.table_mut().linked(node, at(now));
+        self.remote.found(node);
         self.outputs.push_back(GateOutput::Reach { node, up: true });
         self.tell_homes();
         self.tell_all(&Frame::RenewClaims { node });
@@ -138,7 +143,7 @@ impl Gate {
         for number in first.0..first.0 + u64::from(count) {
             let pending = self.nodes.get_mut(&node).and_then(|peer| peer.take_sent(Sequence(number)));
             if let Some(pending) = pending {
-                self.on_outcome(now, node, pending, outcome);
+                self.on_outcome(now, pending, outcome);
             }
         }
     }
@@ -189,32 +194,43 @@ impl Gate {
     /// Nothing waits for a node any more: its transient sessions are taken to be gone, and what would have been stored
     /// there is refused.
     pub(super) fn give_up(&mut self, now: Now, node: NodeId) {
-        let Some(peer) = self.nodes.get_mut(&node) else { return };
-        peer.generation += 1;
-        let me = self.identity(node);
-        let link_limits = self.settings.link_limits;
+        let me = self.next_identity();
         let Some(peer) = self.nodes.get_mut(&node) else { return };
         peer.standing = Standing::Lost;
+        peer.link.begin_anew(me);
         self.interest_moved = true;
-        // A link that begins anew, so that nothing of this one comes back.
-        peer.link = Link::new(me, node, link_limits);
         let sent = std::mem::take(&mut peer.sent);
+        self.gateways.forget(node);
         for frame in sent {
             if let SentFrame::Awaited { pending, durable } = frame {
-                self.on_outcome(now, node, pending, if durable { REFUSED } else { TAKEN });
+                let outcome = if durable { REFUSED } else { self.outcome_at_a_lost_node(pending) };
+                self.on_outcome(now, pending, outcome);
             }
         }
         self.skip_unreachable(node);
+        self.remote.lost(node);
     }
 
-    /// This node, as it introduces itself on the next link to another one.
-    pub(super) fn identity(&self, to: NodeId) -> Identity {
+    /// What becomes of a message that waits for a node that is given up, and would not have been stored there. Of a
+    /// group it goes to another member; at QoS 2, where it may be with one already, its publisher hears that it failed.
+    fn outcome_at_a_lost_node(&self, pending: PendingId) -> Outcome {
+        let group = self.pendings.group(pending).and_then(|send| address_of(&send.message));
+        match group {
+            None => TAKEN,
+            Some((_, QoS::ExactlyOnce)) => REFUSED,
+            Some((_, QoS::AtMostOnce | QoS::AtLeastOnce)) => UNWANTED,
+        }
+    }
+
+    /// This node, as it introduces itself on a link that it begins.
+    pub(super) fn next_identity(&mut self) -> Identity {
+        self.links_begun += 1;
         let settings = &self.settings;
         Identity {
             cluster: settings.cluster,
             node: settings.node,
             incarnation: settings.incarnation,
-            generation: self.nodes.get(&to).map_or(0, |peer| peer.generation) + 1,
+            generation: self.links_begun,
             versions: Versions::THIS,
             region: Label::parse(&settings.region).ok(),
         }
@@ -232,6 +248,17 @@ impl Peer {
             Some((pending, durable)) => SentFrame::Awaited { pending, durable },
             None => SentFrame::Unawaited,
         });
+    }
+
+    /// The number of the last numbered frame.
+    pub(super) fn last_sent(&self) -> Sequence {
+        Sequence((self.sent_from.0 + self.sent.len() as u64).saturating_sub(1))
+    }
+
+    /// Whether a frame has its outcome.
+    pub(super) fn is_answered(&self, sequence: Sequence) -> bool {
+        let at = sequence.0.checked_sub(self.sent_from.0).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.sent.get(at)).is_none_or(|frame| matches!(frame, SentFrame::Answered))
     }
 
     /// What waits for the outcome of a frame. Once.

@@ -27,8 +27,10 @@ pub(super) struct GroupSend {
     pub(super) nodes_tried: Vec<NodeId>,
     /// Workers where nobody took it, a bit each.
     pub(super) workers_tried: u64,
-    /// Whether other nodes may be chosen.
-    pub(super) may_leave: bool,
+    /// Whether it is of this node: it may go to other regions, and its publisher has the name that it has here.
+    pub(super) is_of_here: bool,
+    /// What had been said of filters when nodes began to be tried.
+    pub(super) since: u64,
 }
 
 /// What is awaited.
@@ -99,6 +101,16 @@ impl Pendings {
     /// Whether answers are expected.
     pub(super) fn is_open(&self, id: PendingId) -> bool {
         self.all.get(id.place()).is_some_and(|pending| pending.left > 0)
+    }
+
+    /// Whether somebody refused it.
+    pub(super) fn is_refused(&self, id: PendingId) -> bool {
+        self.all.get(id.place()).is_some_and(|pending| pending.outcome.refused.is_some())
+    }
+
+    /// The message of a group that is awaited.
+    pub(super) fn group(&self, id: PendingId) -> Option<&GroupSend> {
+        self.all.get(id.place())?.group.as_deref()
     }
 
     /// The message of a group send, taken out to choose again; it is put back by [`Self::keep_group`].

@@ -5,7 +5,7 @@
 //! answer behind all that they were told, a *round*, and acknowledgements wait for it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -31,8 +31,12 @@ pub(super) struct Remote {
     matched: Matched,
     told: BTreeMap<Arc<ParsedFilter>, Told>,
     told_everything: bool,
-    /// Groups of base tables that came or went.
+    /// Groups of which something has changed though no peer has said so.
     regrouped: Vec<Arc<ParsedFilter>>,
+    /// Nodes that are given up, and their members with them.
+    lost: BTreeSet<NodeId>,
+    /// Counts what was said of filters.
+    touches: u64,
     /// Whether the table may have changed since the workers were told.
     changed: bool,
     round: u64,
@@ -55,6 +59,8 @@ pub(super) struct Destinations {
 struct Told {
     wanted: bool,
     members: MemberCount,
+    /// When a peer has last said something of it, as [`Remote::touches`] counts.
+    touched: u64,
 }
 
 /// Topics whose destinations are remembered.
@@ -72,6 +78,8 @@ impl Remote {
             told: BTreeMap::new(),
             told_everything: false,
             regrouped: Vec::new(),
+            lost: BTreeSet::new(),
+            touches: 0,
             changed: true,
             round: 0,
             answered: vec![0; usize::from(workers)],
@@ -120,6 +128,7 @@ impl Remote {
             any = true;
         }
         for filter in touched {
+            self.touches += 1;
             any |= self.tell_filter(&filter, &mut tell);
         }
         if !everything && self.told_everything {
@@ -136,7 +145,9 @@ impl Remote {
 
     fn tell_filter(&mut self, filter: &Arc<ParsedFilter>, tell: &mut impl FnMut(&Frame<'_>)) -> bool {
         let now = self.now_of(filter);
-        if self.told.get(filter).copied().unwrap_or_default() == now {
+        let before = self.told.get(filter).copied().unwrap_or_default();
+        if (before.wanted, before.members) == (now.wanted, now.members) {
+            self.told.entry(Arc::clone(filter)).and_modify(|told| told.touched = now.touched);
             return false;
         }
         match &filter.group {
@@ -162,15 +173,17 @@ impl Remote {
     fn now_of(&mut self, filter: &ParsedFilter) -> Told {
         if filter.group.is_none() {
             let wanted = self.table.words_on(filter).next().is_some();
-            return Told { wanted, members: MemberCount::default() };
+            return Told { wanted, members: MemberCount::default(), touched: self.touches };
         }
         self.table.find_group(filter, &mut self.matched);
         let mut members = MemberCount::default();
         for group in self.matched.groups() {
-            members.connected = members.connected.saturating_add(group.interest.members);
+            let is_lost = matches!(group.target, Target::Node(node) if self.lost.contains(&node));
+            let connected = if is_lost { 0 } else { group.interest.members };
+            members.connected = members.connected.saturating_add(connected);
             members.waiting = members.waiting.saturating_add(u32::from(group.interest.durable));
         }
-        Told { wanted: members != MemberCount::default(), members }
+        Told { wanted: !self.matched.groups().is_empty(), members, touched: self.touches }
     }
 
     /// Takes a base table. What was in use before goes on being used for what this one lacks.
@@ -183,10 +196,34 @@ impl Remote {
         Ok(())
     }
 
+    /// How much was said of filters so far.
+    pub(super) fn touches(&self) -> u64 {
+        self.touches
+    }
+
+    /// A node is given up.
+    pub(super) fn lost(&mut self, node: NodeId) {
+        self.lost.insert(node);
+        self.regroup();
+    }
+
+    /// A node is there, or is none of the cluster any more.
+    pub(super) fn found(&mut self, node: NodeId) {
+        self.lost.remove(&node);
+        self.regroup();
+    }
+
+    /// Groups may have other members though no peer has said so.
+    fn regroup(&mut self) {
+        let groups = self.told.keys().filter(|filter| filter.group.is_some());
+        self.regrouped.extend(groups.cloned());
+        self.changed = true;
+    }
+
     /// Nobody took a message for a group though peers had said that members are there: the workers take it that none are,
-    /// until a peer says something new of the group.
-    pub(super) fn deny_members(&mut self, filter: &ParsedFilter, mut tell: impl FnMut(&Frame<'_>)) {
-        let Some(told) = self.told.get_mut(filter) else { return };
+    /// until a peer says something of the group, unless one has since nodes began to be tried.
+    pub(super) fn deny_members(&mut self, filter: &ParsedFilter, since: u64, mut tell: impl FnMut(&Frame<'_>)) {
+        let Some(told) = self.told.get_mut(filter).filter(|told| told.touched <= since) else { return };
         told.members = MemberCount::default();
         let group = filter.group.as_deref().unwrap_or_default();
         tell(&Frame::Members { ticket: 0, count: told.members, group, filter: filter.filter.as_str() });

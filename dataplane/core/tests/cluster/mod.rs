@@ -345,6 +345,22 @@ impl Cluster {
         self.cut_in_the_middle(node, to);
     }
 
+    /// Publishes; the message is on its way to a node when the link to it breaks.
+    pub fn publish_and_lose(
+        &mut self,
+        client: Client,
+        topic: &str,
+        qos: QoS,
+        packet_id: u16,
+        payload: &str,
+        to: usize,
+    ) {
+        let (node, of_broker) = self.clients[client.0];
+        self.nodes[node].broker.publish(of_broker, topic, qos, packet_id, payload.as_bytes());
+        self.settle_nodes();
+        self.cut(node, to);
+    }
+
     /// Takes CONNACK, if that is the first packet.
     pub fn take_connack(&mut self, client: Client) -> Option<(ReasonCode, bool)> {
         let (node, of_broker) = self.clients[client.0];
