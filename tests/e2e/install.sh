@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the clients of other makers that the end-to-end tests use. Quick when they are there; run it as often as you
+# Installs the clients of other makers that the end-to-end tests use, and etcd. Quick when they are there; run it as often as you
 # like.
 #
 # Use: install.sh
@@ -12,7 +12,7 @@ clients=${SLUICE_CACHE:-$HOME/.cache/sluice}/e2e-clients
 paho=2.1.0
 mqttjs=5.16.0
 
-packages=(mosquitto mosquitto-clients haproxy)
+packages=(curl etcd-client etcd-server haproxy mosquitto mosquitto-clients)
 command -v python3 >/dev/null && python3 -m venv --help >/dev/null 2>&1 || packages+=(python3-venv)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
