@@ -13,7 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
 
-quick=(fmt tidy clippy deny build tests docs deploy fuzz)
+quick=(fmt tidy clippy deny build tests docs deploy sim fuzz)
 all=("${quick[@]}" push conformance e2e quickstart)
 
 # All tests are built with the features that the whole workspace asks for, so that no crate is built twice. Cargo can
@@ -55,6 +55,8 @@ gate_tests() { tests_of '!(sluice-tests-*)' && cargo test --quiet --locked --wor
 gate_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 gate_deploy() { SLUICE_CACHE=$cache deploy/check.sh; }
+
+gate_sim() { tests_of sluice-tests-sim; }
 
 gate_fuzz() { tests_of sluice-tests-fuzz; }
 

@@ -1,0 +1,163 @@
+//! What clients do and what goes wrong, by chance.
+
+use sluice_mqtt::{QoS, Version};
+
+use crate::{
+    client::{Client, Phase},
+    world::World,
+};
+
+/// Where messages go.
+pub(crate) const TOPICS: [&str; 5] = ["a/1", "a/2", "b/1", "b/2", "c"];
+/// What clients subscribe to.
+const FILTERS: [&str; 8] = ["a/1", "a/+", "b/1", "+/2", "c", "#", "b/#", "will/+"];
+/// Shared groups.
+const GROUPS: [&str; 3] = ["$share/g/a/+", "$share/h/#", "$share/g/b/1"];
+/// How likely what is, in a hundred steps.
+const PUBLISHES: u8 = 62;
+
+/// Which faults a run has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Faults {
+    pub(crate) cuts: bool,
+    pub(crate) partitions: bool,
+    pub(crate) kills: bool,
+    /// Nodes may be away for so long that they count as lost.
+    pub(crate) losses: bool,
+    pub(crate) slow_disks: bool,
+}
+
+impl World {
+    /// Makes up clients, and which faults there will be.
+    pub(crate) fn populate(&mut self) -> Faults {
+        let count = self.rng.usize(3..=9);
+        for n in 0..count {
+            let version = if self.rng.u8(..3) == 0 { Version::V311 } else { Version::V5 };
+            let persistent = self.rng.u8(..5) < 2;
+            let name = format!("{}{n}", if persistent { "stays" } else { "goes" });
+            let mut client = Client::new(name, version, persistent);
+            client.receive_maximum = if self.rng.u8(..4) == 0 { 2 } else { 32 };
+            client.slow_ms = if self.rng.u8(..5) == 0 { 600 } else { 15 };
+            client.with_will = self.rng.u8(..4) == 0;
+            for _ in 0..self.rng.usize(0..3) {
+                let wish = self.make_wish();
+                if client.wishes.iter().all(|(full, _)| *full != wish.0) {
+                    client.wishes.push(wish);
+                }
+            }
+            self.clients.push(client);
+        }
+        let mut chance = |of: u8| self.rng.u8(..of) == 0;
+        let quiet = chance(6);
+        Faults {
+            cuts: !quiet && chance(2),
+            partitions: !quiet && chance(3),
+            kills: !quiet && chance(2),
+            losses: !quiet && chance(4),
+            slow_disks: chance(3),
+        }
+    }
+
+    fn make_wish(&mut self) -> (&'static str, QoS) {
+        let shared = self.rng.u8(..4) == 0;
+        let full =
+            if shared { GROUPS[self.rng.usize(..GROUPS.len())] } else { FILTERS[self.rng.usize(..FILTERS.len())] };
+        (full, self.some_qos())
+    }
+
+    fn some_qos(&mut self) -> QoS {
+        QoS::from_bits([0, 1, 1, 2, 2][self.rng.usize(..5)]).unwrap_or(QoS::AtMostOnce)
+    }
+
+    /// One step, and the time until the next.
+    pub(crate) fn step(&mut self, faults: Faults) {
+        let at = self.rng.usize(..self.clients.len());
+        match self.rng.u8(..100) {
+            n if n < PUBLISHES => self.step_publish(at),
+            62..80 => self.step_connection(at),
+            80..84 => self.step_subscription(at),
+            84..100 => self.step_fault(faults),
+            _ => {}
+        }
+        let pause_ms = if self.rng.u8(..40) == 0 { self.rng.u64(200..2_500) } else { self.rng.u64(..25) };
+        self.pass_ms(pause_ms);
+    }
+
+    fn step_publish(&mut self, at: usize) {
+        if self.clients[at].phase != Phase::Online {
+            return self.step_connection(at);
+        }
+        let topic = TOPICS[self.rng.usize(..TOPICS.len())];
+        let (qos, retain) = (self.some_qos(), self.rng.u8(..6) == 0);
+        let tombstone = retain && self.rng.u8(..4) == 0;
+        self.publish(at, topic, qos, retain, tombstone);
+    }
+
+    fn some_node(&mut self) -> Option<usize> {
+        let alive: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].alive).collect();
+        if alive.is_empty() { None } else { Some(alive[self.rng.usize(..alive.len())]) }
+    }
+
+    fn step_connection(&mut self, at: usize) {
+        let Some(node) = self.some_node() else { return };
+        let offline = self.clients[at].phase == Phase::Offline;
+        if offline || self.rng.u8(..8) == 0 {
+            self.clients[at].clean_next |= self.rng.u8(..20) == 0;
+            let transient = self.rng.u8(..16) == 0;
+            if let Some(socket) = self.clients[at].socket.filter(|_| self.rng.bool()) {
+                self.hang_up(socket);
+            }
+            return self.connect(at, node, transient);
+        }
+        match self.rng.u8(..10) {
+            0 => self.disconnect(at),
+            1 => {
+                if let Some(socket) = self.clients[at].socket {
+                    self.hang_up(socket);
+                    self.client_is_cut_off(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn step_subscription(&mut self, at: usize) {
+        if self.clients[at].phase != Phase::Online {
+            return;
+        }
+        let wish = self.make_wish();
+        let place = self.clients[at].wishes.iter().position(|(full, _)| *full == wish.0);
+        match place {
+            Some(place) => {
+                self.clients[at].wishes.remove(place);
+                self.unsubscribe(at, wish.0);
+            }
+            None if self.clients[at].wishes.len() < 4 => {
+                self.clients[at].wishes.push(wish);
+                self.subscribe(at, wish.0, wish.1);
+            }
+            None => {}
+        }
+    }
+
+    fn step_fault(&mut self, faults: Faults) {
+        let nodes = self.nodes.len();
+        let (a, b) = (self.rng.usize(..nodes), self.rng.usize(..nodes));
+        let long = faults.losses && self.rng.u8(..3) == 0;
+        match self.rng.u8(..12) {
+            0..3 if faults.cuts && a != b => self.cut(a, b),
+            3 if faults.partitions && a != b => {
+                let ms = if long { self.rng.u64(9_000..14_000) } else { self.rng.u64(200..7_000) };
+                self.partition(a, b, ms);
+            }
+            4 if faults.kills && self.nodes[a].alive => {
+                let ms = if long { self.rng.u64(9_000..14_000) } else { self.rng.u64(20..4_000) };
+                self.kill(a, ms);
+            }
+            5 if faults.slow_disks => {
+                self.slow_until_ms[a] = self.now_ms + self.rng.u64(100..3_000);
+            }
+            _ => {}
+        }
+    }
+}
