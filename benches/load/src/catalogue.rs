@@ -11,6 +11,7 @@ use crate::scenario::idle::Idle;
 use crate::scenario::offline::Offline;
 use crate::scenario::open_loop::OpenLoop;
 use crate::scenario::retained::Retained;
+use crate::scenario::subscribe::Subscribe;
 use crate::scenario::throughput::{Filters, Shape, Throughput};
 
 /// One named workload.
@@ -118,6 +119,12 @@ fn connections() -> Vec<Workload> {
     let bytes = |most| [Goal::AtMost(Metric::BytesPerConnection, most)];
     let churn = [Goal::AtLeast(Metric::ConnectsPerSecond, 25_000.0), Goal::AtMost(Metric::CpuPerConnect, 30.0)];
     vec![
+        workload(
+            "subscribe",
+            "2,000 subscriptions, one after the other",
+            Scenario::Subscribe(Subscribe { filters: 2_000 }),
+            &[],
+        ),
         workload("idle", "18,000 idle connections", idle(false, false), &bytes(1_536.0)),
         workload(
             "idle-persistent",

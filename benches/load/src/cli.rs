@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::catalogue::{self, Workload};
-use crate::compare::{self, Plan};
+use crate::compare::{self, AcrossPlan, Plan};
 use crate::metric::Outcome;
 use crate::scenario::Timing;
 use crate::scenario::adjust::Adjust;
@@ -41,6 +41,8 @@ enum Command {
     },
     /// Run all workloads against every broker on this machine, in turns, and write a table.
     Compare(Plan),
+    /// Start a cluster of Sluice and compare messages that cross from node to node with those that stay.
+    Across(AcrossPlan),
 }
 
 #[derive(Args, Debug)]
@@ -53,9 +55,12 @@ struct Run {
     /// The certificate (PEM) of the authority behind the broker's, if it speaks TLS there.
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// The broker's process on this machine, for CPU and memory.
-    #[arg(long)]
-    pid: Option<u32>,
+    /// Where publishers connect, if at another node than the subscribers.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    publish_addr: Option<SocketAddr>,
+    /// The broker's processes on this machine, for CPU and memory.
+    #[arg(long, value_delimiter = ',')]
+    pid: Vec<u32>,
     /// How long to measure, in seconds.
     #[arg(long, default_value_t = 4.0, value_parser = seconds)]
     seconds: f64,
@@ -91,6 +96,7 @@ pub fn run() -> Result<()> {
         Command::List => list(),
         Command::Limit { addr } => forwarder::serve(addr),
         Command::Compare(plan) => compare::run(&plan),
+        Command::Across(plan) => compare::across(&plan),
     }
 }
 
@@ -111,7 +117,8 @@ fn run_one(run: &Run) -> Result<()> {
         process::pin(&[core])?;
     }
     let tls = run.tls_ca.as_deref().map(tls::client).transpose()?;
-    let target = Target { address: run.addr, tls, pid: run.pid };
+    let publish_address = run.publish_addr.unwrap_or(run.addr);
+    let target = Target { address: run.addr, publish_address, tls, pids: run.pid.clone() };
     let timing =
         Timing { warm_up: Duration::from_secs_f64(run.warm_up), measure: Duration::from_secs_f64(run.seconds) };
     let outcome = workload.scenario.run(&target, timing)?;

@@ -30,6 +30,10 @@ pub(crate) enum Metric {
     ConnectsPerSecond,
     /// CPU time of the broker per connection, µs.
     CpuPerConnect,
+    /// Time to SUBACK, median, µs.
+    SubscribedP50,
+    /// Time to SUBACK, 99 %, µs.
+    SubscribedP99,
     /// Memory of the broker per filter, bytes.
     BytesPerFilter,
     /// Messages stored and acknowledged per second.
@@ -52,7 +56,7 @@ pub(crate) enum Metric {
 
 impl Metric {
     /// Every metric, in order.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::BrokerCpuPerMillion,
         Self::DeliveriesPerSecond,
         Self::DeliveryP50,
@@ -63,6 +67,8 @@ impl Metric {
         Self::BytesPerConnection,
         Self::ConnectsPerSecond,
         Self::CpuPerConnect,
+        Self::SubscribedP50,
+        Self::SubscribedP99,
         Self::BytesPerFilter,
         Self::StoredPerSecond,
         Self::FetchedPerSecond,
@@ -87,6 +93,8 @@ impl Metric {
             Self::BytesPerConnection => "bytes per connection",
             Self::ConnectsPerSecond => "connects/s",
             Self::CpuPerConnect => "CPU µs per connect",
+            Self::SubscribedP50 => "subscribed p50 µs",
+            Self::SubscribedP99 => "subscribed p99 µs",
             Self::BytesPerFilter => "bytes per filter",
             Self::StoredPerSecond => "stored/s",
             Self::FetchedPerSecond => "read back/s",
@@ -111,6 +119,12 @@ impl Outcome {
     /// Adds a figure; the last one of a metric stays.
     pub(crate) fn set(&mut self, metric: Metric, value: f64) {
         self.figures.insert(metric, value);
+    }
+
+    /// Adds the quantiles of subscriptions.
+    pub(crate) fn set_subscriptions(&mut self, latencies: &Latencies) {
+        self.set(Metric::SubscribedP50, latencies.quantile_us(0.5));
+        self.set(Metric::SubscribedP99, latencies.quantile_us(0.99));
     }
 
     /// Adds the quantiles of deliveries, if there were any.

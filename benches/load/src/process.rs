@@ -1,8 +1,10 @@
 //! What the kernel says about a process: CPU time and resident memory, from /proc.
 
 use std::fs;
+use std::process::{Child, Command};
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 /// A reading of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,6 +49,17 @@ pub(crate) fn pin(cores: &[usize]) -> Result<()> {
         set.set(*core);
     }
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot use the cores {cores:?}"))
+}
+
+/// Starts `command` bound to `cores`: a process inherits them from the thread that starts it.
+pub(crate) fn spawn_on(mut command: Command, cores: &[usize]) -> Result<Child> {
+    thread::scope(|scope| {
+        let spawner = scope.spawn(|| {
+            pin(cores)?;
+            command.spawn().context("the program does not start")
+        });
+        spawner.join().map_err(|_| anyhow!("the thread that starts brokers panicked"))?
+    })
 }
 
 /// utime + stime: fields 14 and 15 of stat. The name before them stands in parentheses and may hold anything.

@@ -3,9 +3,11 @@
 //! Machines drift, so brokers take turns within each repetition (A B C, then B C A, …) and every run starts a fresh
 //! broker with an empty store. The broker has one core and the generator another.
 
+mod across;
 mod broker;
 mod calendar;
 mod certificate;
+mod cluster;
 mod running;
 mod table;
 
@@ -22,6 +24,7 @@ use crate::catalogue::{self, Workload};
 use crate::metric::{Metric, Outcome};
 use crate::process;
 use crate::scenario::Timing;
+pub(crate) use across::{AcrossPlan, run as across};
 use broker::Broker;
 use running::Running;
 

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -48,9 +48,9 @@ impl Running {
         let errors = log.try_clone().context("cannot use the broker's log file twice")?;
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let started = Instant::now();
-        let child = spawn_on(command, cores).with_context(|| format!("cannot start {}", broker.name))?;
+        let child = process::spawn_on(command, cores).with_context(|| format!("cannot start {}", broker.name))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let target = Target { address, tls, pid: Some(child.id()) };
+        let target = Target::single(address, tls, Some(child.id()));
         let mut running = Self { child, target, start_time: Duration::ZERO, dir };
         running.wait_until_ready(started)?;
         running.start_time = started.elapsed();
@@ -116,21 +116,14 @@ impl Drop for Running {
     }
 }
 
-/// Starts `command` bound to `cores`: a process inherits them from the thread that starts it.
-fn spawn_on(mut command: Command, cores: &[usize]) -> Result<Child> {
-    thread::scope(|scope| {
-        let spawner = scope.spawn(|| {
-            process::pin(cores)?;
-            command.spawn().context("the program does not start")
-        });
-        spawner.join().map_err(|_| anyhow!("the thread that starts brokers panicked"))?
-    })
-}
-
-/// Two ports that were free a moment ago.
-fn free_ports() -> Result<[u16; 2]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port");
-    let (first, second) = (bind()?, bind()?);
-    let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port()).context("no port");
-    Ok([port(&first)?, port(&second)?])
+/// Ports that were free a moment ago.
+pub(super) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    // Held together, so that no two are the same.
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port");
+    let listeners = (0..COUNT).map(bind).collect::<Result<Vec<_>>>()?;
+    let mut ports = [0; COUNT];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr().context("no port")?.port();
+    }
+    Ok(ports)
 }

@@ -28,7 +28,7 @@ impl Idle {
     /// Opens all connections, waits, and compares the broker's memory with before.
     pub(crate) fn run(&self, target: &Target) -> Result<Outcome> {
         ensure!(self.tls == target.tls.is_some(), "encrypted connections, and only those, need the broker's --tls-ca");
-        ensure!(target.pid.is_some(), "idle connections are measured in the broker's memory: give its --pid");
+        ensure!(!target.pids.is_empty(), "idle connections are measured in the broker's memory: give its --pid");
         let clients: Vec<Client> = (0..self.connections).map(|index| self.client(index)).collect();
         thread::sleep(SETTLE);
         let before = Reading::take(target)?;

@@ -6,6 +6,7 @@ pub(crate) mod idle;
 pub(crate) mod offline;
 pub(crate) mod open_loop;
 pub(crate) mod retained;
+pub(crate) mod subscribe;
 pub(crate) mod throughput;
 
 #[cfg(test)]
@@ -41,6 +42,8 @@ pub(crate) enum Scenario {
     Idle(idle::Idle),
     /// Connect, be accepted, close, again.
     Connect(connect::Connect),
+    /// Subscribe to one filter after the other.
+    Subscribe(subscribe::Subscribe),
     /// Store retained messages, then fetch them all by wildcard.
     Retained(retained::Retained),
     /// Queue messages for sessions that are away, then drain the queues.
@@ -60,6 +63,7 @@ impl Scenario {
             Self::OpenLoop(scenario) => scenario.run(target, timing),
             Self::Idle(scenario) => scenario.run(target),
             Self::Connect(scenario) => scenario.run(target, timing),
+            Self::Subscribe(scenario) => scenario.run(target),
             Self::Retained(scenario) => scenario.run(target),
             Self::Offline(scenario) => scenario.run(target),
         }
@@ -126,7 +130,7 @@ fn forget_sessions(target: &Target, clients: &[Client]) -> Result<()> {
 /// Connects the clients of a workload, subscribers first.
 fn connect(target: &Target, subscribers: &[Client], publishers: &[Client]) -> Result<Vec<TcpStream>> {
     let mut sockets = dial(target, subscribers).context("subscribers")?;
-    sockets.extend(dial(target, publishers).context("publishers")?);
+    sockets.extend(dial(&target.of_publishers(), publishers).context("publishers")?);
     Ok(sockets)
 }
 

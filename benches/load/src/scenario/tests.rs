@@ -19,7 +19,7 @@ fn forwarder() -> Target {
     while TcpStream::connect(address).is_err() {
         thread::sleep(Duration::from_millis(1));
     }
-    Target { address, tls: None, pid: None }
+    Target::single(address, None, None)
 }
 
 fn closed(shape: Shape, qos: u8) -> Throughput {
