@@ -339,7 +339,7 @@ impl Reconciler {
             return silent;
         }
         let dead = self.fleet.next_death(self.now, self.settings.dead_after_ms);
-        let plan = (self.is_plan_due && self.writing.is_idle()).then_some(self.plan_at);
+        let plan = (self.may_plan() && self.is_plan_due && self.writing.is_idle()).then_some(self.plan_at);
         let interest = self.routes.poll_timeout(self.now);
         let all = [silent, dead, plan, interest, self.writing.poll_timeout(), self.warming.poll_timeout()];
         all.into_iter().flatten().min()

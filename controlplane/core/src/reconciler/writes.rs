@@ -132,13 +132,19 @@ impl Reconciler {
         changes.into_iter().take(NODES_AT_ONCE).collect()
     }
 
+    /// Whether enough is known for a plan: a new leader waits for what the nodes report.
+    pub(super) fn may_plan(&self) -> bool {
+        matches!(self.office, Office::Leading { .. }) && self.warming.is_over()
+    }
+
     /// The next placement, if there is another one than that which is.
     fn next_placement(&mut self, epoch: Epoch, fence: Revision) -> Option<Commit> {
-        if !self.is_plan_due || self.now < self.plan_at || !self.warming.is_over() {
+        if !self.may_plan() || !self.is_plan_due || self.now < self.plan_at {
             return None;
         }
-        let input = self.plan_input()?;
+        // What cannot be read now is planned with when the store has changed.
         self.is_plan_due = false;
+        let input = self.plan_input()?;
         self.plan_at = self.now + self.settings.plan_every;
         let proposed = plan(&input);
         self.last_plan = Some(proposed.report);

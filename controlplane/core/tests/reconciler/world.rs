@@ -160,6 +160,10 @@ impl World {
         while let Some(output) = self.replicas[nth].machine.poll_output() {
             self.take(nth, output);
         }
+        let machine = &self.replicas[nth].machine;
+        for due in [machine.poll_timeout(), machine.build_at()].into_iter().flatten() {
+            assert!(due > self.now, "what is due has been done, or a driver would never sleep");
+        }
         let alarms = self.replicas[nth].machine.alarms();
         let refused = alarms.iter().find(|alarm| matches!(alarm, Alarm::PlanRefused { .. }));
         assert!(refused.is_none(), "every plan passes the checker: {}", refused.unwrap());

@@ -51,7 +51,12 @@ impl WitnessFile {
 
 fn parse(text: &str) -> Option<Witness> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let ["epoch", epoch, "barrier", barrier, "revision", revision] = words[..] else { return None };
+    // The earliest files have no revision.
+    let (epoch, barrier, revision) = match words[..] {
+        ["epoch", epoch, "barrier", barrier, "revision", revision] => (epoch, barrier, revision),
+        ["epoch", epoch, "barrier", barrier] => (epoch, barrier, "0"),
+        _ => return None,
+    };
     let (epoch, barrier) = (Epoch(epoch.parse().ok()?), Epoch(barrier.parse().ok()?));
     Some(Witness::restored(epoch, barrier, Revision(revision.parse().ok()?)))
 }
@@ -68,6 +73,9 @@ mod tests {
         assert_eq!(file.witness(), Witness::default());
         file.keep(seen).unwrap();
         assert_eq!(WitnessFile::open(dir.path()).unwrap().witness(), seen);
+        fs::write(dir.path().join("witness"), "epoch 9 barrier 4").unwrap();
+        let without = Witness::restored(Epoch(9), Epoch(4), Revision(0));
+        assert_eq!(WitnessFile::open(dir.path()).unwrap().witness(), without);
         fs::write(dir.path().join("witness"), "epoch 9").unwrap();
         assert!(WitnessFile::open(dir.path()).is_err());
     }
