@@ -172,6 +172,11 @@ impl Client {
         };
         match self.standing {
             Standing::Absent => self.forget(ledger),
+            // Its session ended with this connection if CONNECT had arrived: one that is present next may be another.
+            Standing::Unknown if !terms.persistent => {
+                self.forget(ledger);
+                self.discarded = true;
+            }
             Standing::Unknown => self.doubt(ledger),
             Standing::Present => {}
         }
