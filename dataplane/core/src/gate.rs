@@ -278,6 +278,11 @@ impl Gate {
         self.settle(now);
     }
 
+    /// Takes who is to take in what other regions send to its own region; a region may have none.
+    pub fn set_gateways(&mut self, gateways: BTreeSet<NodeId>) {
+        self.gateways.choose(gateways);
+    }
+
     /// Takes the placement of shards.
     pub fn set_placement(&mut self, now: Now, placement: Arc<Placement>) {
         self.placement = Some(placement);

@@ -334,6 +334,35 @@ fn one_copy_crosses_to_another_region_however_many_nodes_there_want_it() {
 }
 
 #[test]
+fn messages_cross_through_the_gateways_that_were_chosen_and_through_others_when_those_are_away() {
+    let mut cluster = Cluster::with(&["eu", "us", "us", "us"], 1, sluice_dataplane_core::Settings::default());
+    cluster.set_gateways(&[2, 3]);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (subscriber, _) = cluster.connect(1, "subscriber", true);
+    cluster.subscribe(subscriber, "t/#", QoS::AtMostOnce);
+    let payload = "x".repeat(1_000);
+    let mut packet_id = 0u16;
+    let mut crossed = |cluster: &mut Cluster| -> [usize; 3] {
+        cluster.sent_bytes.clear();
+        for topic in 0..40 {
+            packet_id += 1;
+            cluster.publish(publisher, &format!("t/{topic}"), QoS::AtLeastOnce, packet_id, &payload);
+            assert_eq!(payloads(&cluster.read(subscriber)).len(), 1);
+            assert_eq!(cluster.read(publisher).len(), 1);
+        }
+        [1, 2, 3].map(|node| cluster.sent_bytes.get(&(0, node)).copied().unwrap_or(0) / payload.len())
+    };
+    let [other, one, two] = crossed(&mut cluster);
+    assert!(other == 0 && one > 5 && two > 5, "both of those that were chosen: {other} {one} {two}");
+    cluster.cut(0, 2);
+    assert_eq!(crossed(&mut cluster), [0, 0, 40]);
+    cluster.cut(0, 3);
+    assert_eq!(crossed(&mut cluster), [40, 0, 0], "any is better than none");
+    cluster.mend(0, 2);
+    assert_eq!(crossed(&mut cluster), [0, 40, 0]);
+}
+
+#[test]
 fn messages_that_wait_for_one_gateway_of_a_region_are_not_overtaken_through_another() {
     for gateway in [1, 2] {
         let mut cluster = Cluster::with(&["eu", "us", "us"], 1, sluice_dataplane_core::Settings::default());

@@ -1,9 +1,10 @@
 //! Which node of another region passes messages on there.
 //!
-//! The same for each topic, so that messages stay in order (I16); another one when it is gone, but not before what was
+//! One of those that control has chosen for the region, several for spread; any other while none of them is there. The same
+//! for each topic, so that messages stay in order (I16); another one when it is gone, but not before what was
 //! given to it has an outcome: what waits for a link that is down must not be overtaken by what goes another way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_cluster::{NodeId, routing::Region, stable_hash};
 
@@ -16,9 +17,11 @@ const SLOTS: u64 = 64;
 /// What is not answered has arrived after so long, in milliseconds.
 const IDLE_MS: u64 = 1_000;
 
-/// The ways in use.
+/// The ways in use, and those that are to be used.
 #[derive(Debug, Default)]
 pub(super) struct Gateways {
+    /// Who is to take in what other regions send to its own; of a region without one, any node may.
+    chosen: BTreeSet<NodeId>,
     used: BTreeMap<(Region, u64), Way>,
 }
 
@@ -33,6 +36,11 @@ struct Way {
 }
 
 impl Gateways {
+    /// Control has chosen others.
+    pub(super) fn choose(&mut self, chosen: BTreeSet<NodeId>) {
+        self.chosen = chosen;
+    }
+
     /// A node is given up: nothing waits for it.
     pub(super) fn forget(&mut self, node: NodeId) {
         self.used.retain(|_, way| way.node != node);
@@ -70,18 +78,23 @@ impl Gate {
         unreliable || way.reliable.is_some_and(|last| !peer.is_answered(last))
     }
 
-    /// A node of a region: the same for each topic while the same ones are there.
+    /// A node of a region: the same for each topic while the same ones are there. One of those that were chosen if one is
+    /// up, or else any that is up; what cannot be given to either waits for one that may come back.
     pub(super) fn any_gateway(&self, region: &Region, topic: &str) -> Option<NodeId> {
-        let of_region = || self.nodes.iter().filter(move |(_, peer)| peer.region == *region);
         let hash = stable_hash(topic.as_bytes());
-        let pick = |nodes: Vec<NodeId>| {
-            let at = hash.checked_rem(nodes.len() as u64)?;
-            nodes.get(at as usize).copied()
+        // The highest draw wins, so that only topics of a node that goes or comes find another one.
+        let draw = |node: NodeId| stable_hash(&(hash ^ node.0).to_le_bytes());
+        let pick = |fits: &dyn Fn(NodeId, Standing) -> bool| {
+            let of_region = self.nodes.iter().filter(|(_, peer)| peer.region == *region);
+            let fitting = of_region.filter(|(node, peer)| fits(**node, peer.standing));
+            fitting.map(|(node, _)| *node).max_by_key(|node| draw(*node))
         };
-        let up = of_region().filter(|(_, peer)| peer.standing == Standing::Up).map(|(node, _)| *node).collect();
-        let waiting =
-            || of_region().filter(|(_, peer)| peer.standing != Standing::Lost).map(|(node, _)| *node).collect();
-        pick(up).or_else(|| pick(waiting())).or_else(|| pick(of_region().map(|(node, _)| *node).collect()))
+        let is_chosen = |node: NodeId| self.gateways.chosen.contains(&node);
+        pick(&|node, standing| is_chosen(node) && standing == Standing::Up)
+            .or_else(|| pick(&|_, standing| standing == Standing::Up))
+            .or_else(|| pick(&|node, standing| is_chosen(node) && standing != Standing::Lost))
+            .or_else(|| pick(&|_, standing| standing != Standing::Lost))
+            .or_else(|| pick(&|_, _| true))
     }
 }
 

@@ -101,6 +101,12 @@ impl Cluster {
         gate.set_placement(broker.now, placement);
     }
 
+    /// Tells all nodes who is to take in what other regions send.
+    pub fn set_gateways(&mut self, nodes: &[usize]) {
+        let gateways: BTreeSet<NodeId> = nodes.iter().map(|&node| self.nodes[node].id).collect();
+        self.nodes.iter_mut().for_each(|node| node.gate.set_gateways(gateways.clone()));
+    }
+
     /// A node whose shards these are: a client id whose home it is.
     pub fn client_at_home(&self, node: usize, nth: usize) -> String {
         let mut names = (0..).map(|n| format!("c{n}"));

@@ -212,7 +212,11 @@ impl TableConsumer for Feed {
         let address = |member: &ClusterMember| member.process.peer_addresses.first().map(Address::to_string);
         let addresses = there().filter_map(|(node, member)| Some((*node, address(member)?))).collect();
         let nodes: BTreeMap<NodeId, Node> = there().map(|(id, member)| (*id, member.node.clone())).collect();
-        self.teller.tell(move |gate, now| gate.set_nodes(now, &nodes));
+        let gateways = there().filter(|(_, member)| member.gateway).map(|(id, _)| *id).collect();
+        self.teller.tell(move |gate, now| {
+            gate.set_gateways(gateways);
+            gate.set_nodes(now, &nodes);
+        });
         self.links.allow(addresses);
     }
 
