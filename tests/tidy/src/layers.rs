@@ -47,7 +47,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         "controlplane/server",
         &["shared/topic", "shared/cluster", "shared/discovery", "shared/service", "controlplane", "proto"],
     ),
-    ("controlplane/ctl", &["shared/service"]),
+    ("controlplane/ctl", &[]),
 ];
 
 /// Crates that decide: no I/O, no clock, no randomness, no threads, no `async`.
@@ -84,7 +84,7 @@ const ONLY: [(&str, &[&str]); 6] = [
     ("tonic", &["proto/service", "dataplane/server", "controlplane/server"]),
     ("quinn", &["dataplane/server"]),
     ("warp", &["dataplane/server", "controlplane/server"]),
-    ("serde_yaml", &["shared/service", "dataplane/auth"]),
+    ("serde_yaml", &["shared/service", "dataplane/auth", "controlplane/ctl"]),
 ];
 
 /// Checks all members against the rules.
