@@ -1,3 +1,7 @@
 //! The executable `sluicectl`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sluice_controlplane_ctl::main(std::env::args_os())
+}
