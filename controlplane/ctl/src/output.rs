@@ -31,6 +31,14 @@ pub enum Format {
     Csv,
 }
 
+impl Format {
+    /// Whether it shows the answer itself, and not what is understood of it.
+    #[must_use]
+    pub fn is_data(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml | Self::Jsonl)
+    }
+}
+
 /// A result.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Shown {

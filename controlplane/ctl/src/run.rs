@@ -41,30 +41,31 @@ impl Run<'_> {
     pub fn command(&mut self, command: Command) -> Outcome {
         match command {
             Command::Status { short: true, look } => {
-                self.look(&look, |world| view::cluster::brief(json(world, &Request::to(Route::ClusterStatus))?))
+                self.one(&look, &Request::to(Route::ClusterStatus), view::cluster::brief)
             }
-            Command::Status { short: false, look } => self.look(&look, status),
+            Command::Status { short: false, look } => self.look(
+                &look,
+                |world| json(world, &Request::to(Route::Overview)),
+                |world, overview| view::cluster::status(overview, Some(&list(world, Route::Nodes)?)),
+            ),
             Command::Check(args) => check::run(self, &args),
             Command::Nodes(command) => nodes::run(self, command),
             Command::Placement(command) => placement::run(self, command),
             Command::Topics(Topics::Where { topic, look }) => {
                 let request = Request::to(Route::TopicWhere).query("topic", &topic);
-                self.look(&look, |world| view::policy::location(json(world, &request)?))
+                self.one(&look, &request, view::policy::location)
             }
             Command::Links(Links::Ls(look)) => self.list(&look, Route::Links, view::links::list),
-            Command::Links(Links::Matrix(look)) => self.look(&look, |world| {
-                let links = list(world, Route::Links)?;
-                view::links::matrix(links, &list(world, Route::Nodes)?)
-            }),
-            Command::Store(Store::Status(look)) => {
-                self.look(&look, |world| view::cluster::store(json(world, &Request::to(Route::Store))?))
-            }
+            Command::Links(Links::Matrix(look)) => self.look(
+                &look,
+                |world| list(world, Route::Links),
+                |world, links| view::links::matrix(links, &list(world, Route::Nodes)?),
+            ),
+            Command::Store(Store::Status(look)) => self.one(&look, &Request::to(Route::Store), view::cluster::store),
             Command::Store(Store::Accept(write)) => accept_store(self, &write),
             Command::Alarms(Alarms::Ls(look)) => self.list(&look, Route::Alarms, view::cluster::alarms),
             Command::Token(command) => tokens::run(self, command),
-            Command::Whoami(look) => {
-                self.look(&look, |world| view::token::whoami(json(world, &Request::to(Route::Whoami))?))
-            }
+            Command::Whoami(look) => self.one(&look, &Request::to(Route::Whoami), view::token::whoami),
             Command::Get { kind, name, look } => self.get(kind, name, look),
             Command::Describe { kind, name, look } => self.get(kind, Some(name), look),
             Command::Apply(args) => resources::apply(self, &args),
@@ -111,11 +112,25 @@ impl Run<'_> {
 
     /// Shows a list.
     fn list(&mut self, look: &Look, route: Route, view: fn(Value) -> Result<Shown, Failure>) -> Outcome {
-        self.look(look, |world| view(list(world, route)?))
+        self.look(look, |world| list(world, route), |_, value| view(value))
     }
 
-    /// Looks at something, once or again and again.
-    fn look(&mut self, look: &Look, see: impl Fn(&mut dyn World) -> Result<Shown, Failure>) -> Outcome {
+    /// Looks at something, once or again and again: what control answers, and what is to be shown of it.
+    fn look(
+        &mut self,
+        look: &Look,
+        ask: impl Fn(&mut dyn World) -> Result<Value, Failure>,
+        view: impl Fn(&mut dyn World, Value) -> Result<Shown, Failure>,
+    ) -> Outcome {
+        let format = look.output.format;
+        let see = |world: &mut dyn World| {
+            let value = ask(world)?;
+            view(world, value.clone()).or_else(|failure| match failure.exit == Exit::Failed && format.is_data() {
+                // An answer that this program does not understand is none the worse for others.
+                true => Ok(Shown::new(value, Vec::new())),
+                false => Err(failure),
+            })
+        };
         if !look.watch {
             let shown = see(self.world)?;
             return self.put(&shown, &look.output);
@@ -124,7 +139,7 @@ impl Run<'_> {
         loop {
             match see(self.world) {
                 Ok(shown) => {
-                    let text = shown.text(look.output.format, self.has_colour)?;
+                    let text = shown.text(format, self.has_colour)?;
                     if text != last {
                         self.world.clear();
                         self.world.show(&text)?;
@@ -139,17 +154,17 @@ impl Run<'_> {
         }
     }
 
+    /// Looks at one thing.
+    fn one(&mut self, look: &Look, request: &Request, view: fn(Value) -> Result<Shown, Failure>) -> Outcome {
+        self.look(look, |world| json(world, request), |_, value| view(value))
+    }
+
     /// Shows a result, and ends with its code.
     fn put(&mut self, shown: &Shown, output: &Output) -> Outcome {
         let text = shown.text(output.format, self.has_colour)?;
         self.world.show(&text)?;
         Ok(shown.exit)
     }
-}
-
-fn status(world: &mut dyn World) -> Result<Shown, Failure> {
-    let overview = json(world, &Request::to(Route::Overview))?;
-    view::cluster::status(overview, Some(&list(world, Route::Nodes)?))
 }
 
 fn accept_store(run: &mut Run<'_>, write: &crate::cli::Write) -> Outcome {

@@ -25,7 +25,7 @@ pub(super) fn run(run: &mut Run<'_>, command: Nodes) -> Outcome {
         Nodes::Sync(look) => run.list(&look, Route::Nodes, node::sync),
         Nodes::Describe { node, look } => {
             let id = resolve(run.world, &node.node)?;
-            run.look(&look, |world| node::describe(json(world, &Request::to(Route::Node).named(&id))?))
+            run.one(&look, &Request::to(Route::Node).named(id), node::describe)
         }
         Nodes::Cordon { node, write } => patch(run, &node, &write, "cordon", json!({"cordoned": true})),
         Nodes::Uncordon { node, write } => patch(run, &node, &write, "uncordon", json!({"cordoned": false})),

@@ -26,14 +26,12 @@ use crate::{
 pub(super) fn run(run: &mut Run<'_>, command: Placement) -> Outcome {
     match command {
         Placement::Ls(look) => run.list(&look, Route::Policies, policy::list),
-        Placement::Get { name, look } => {
-            run.look(&look, |world| policy::one(json(world, &Request::to(Route::Policy).named(&name))?))
-        }
+        Placement::Get { name, look } => run.one(&look, &Request::to(Route::Policy).named(name), policy::one),
         Placement::Show { by_node: true, look, .. } => run.list(&look, Route::Placement, policy::by_node),
         Placement::Show { keyspace, node, moving, by_node: false, look } => {
             let node = node.map(|node| nodes::resolve(run.world, &node)).transpose()?;
             let filter = ShardFilter { keyspace, node, is_moving: moving };
-            run.look(&look, |world| policy::placement(list(world, Route::Placement)?, &filter))
+            run.look(&look, |world| list(world, Route::Placement), |_, value| policy::placement(value, &filter))
         }
         Placement::Put(args) => resources::apply(run, &args),
         Placement::Delete { names, write } => resources::delete_policies(run, &names, &write),
@@ -63,7 +61,7 @@ pub(super) fn run(run: &mut Run<'_>, command: Placement) -> Outcome {
 
 /// Shows a plan.
 pub(super) fn show_plan(run: &mut Run<'_>, id: &str, look: &Look) -> Outcome {
-    run.look(look, |world| plan::preview(json(world, &Request::to(Route::Plan).named(id))?))
+    run.one(look, &Request::to(Route::Plan).named(id), plan::preview)
 }
 
 fn make(world: &mut dyn World, files: &[PathBuf], delete: &[String]) -> Result<Value, Failure> {
@@ -156,7 +154,7 @@ fn simulate(run: &mut Run<'_>, loss: &Loss, look: &Look) -> Outcome {
         (None, None) => return Err(Failure::usage("name what is lost: --kill NODE or --loss REGION")),
     };
     let request = Request::to(Route::Simulate).body(body);
-    run.look(look, |world| plan::simulation(json(world, &request)?))
+    run.one(look, &request, plan::simulation)
 }
 
 /// How often it is looked whether shards still move.

@@ -59,21 +59,21 @@ pub struct Sync {
     published: Option<String>,
     lag: Option<u64>,
     refused: Option<String>,
-    /// Whether it holds something else under the same version.
-    pub diverged: bool,
+    /// How often it was found to hold something else under the same version, and was sent all of it again.
+    diverged: u64,
 }
 
 impl Sync {
     /// Whether it is as it should be.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        self.state == "SYNCED" && !self.diverged
+        self.state == "SYNCED"
     }
 
     /// Whether it will not become so by waiting.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
-        self.state == "REJECTED" || self.diverged
+        self.state == "REJECTED"
     }
 
     /// The state in a word or a few.
@@ -85,8 +85,7 @@ impl Sync {
             .map(|lag| format!(" ({lag} behind)"))
             .unwrap_or_default();
         let refused = self.refused.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let diverged = if self.diverged { " DIVERGED" } else { "" };
-        format!("{}{diverged}{lag}{refused}", self.state)
+        format!("{}{lag}{refused}", self.state)
     }
 
     fn cell(&self) -> Cell {
@@ -242,10 +241,17 @@ pub fn describe(value: Value) -> Result<Shown, Failure> {
     fields.extend(node.disk_bytes.map(|size| ("disk", Cell::from(bytes(size)))));
     let mut parts = vec![Part::Fields(fields)];
     if let Some(sync) = node.sync.filter(|sync| !sync.is_empty()) {
-        let columns = [Column::text("TYPE"), Column::text("STATE"), Column::text("HOLDS"), Column::text("PUBLISHED")];
+        let columns = ["TYPE", "STATE", "HOLDS", "PUBLISHED"].map(Column::text);
+        let columns = [columns.as_slice(), &[Column::number("DIVERGED")]].concat();
         let mut table = Table::new(&columns);
         for of in sync {
-            table.row(vec![Cell::from(&of.kind), of.cell(), Cell::from(&of.held), Cell::of(of.published.as_ref())]);
+            table.row(vec![
+                Cell::from(&of.kind),
+                of.cell(),
+                Cell::from(&of.held),
+                Cell::of(of.published.as_ref()),
+                of.diverged.to_string().into(),
+            ]);
         }
         parts.push(Part::Text("".into()));
         parts.push(Part::Table(table));

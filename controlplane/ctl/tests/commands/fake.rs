@@ -138,7 +138,7 @@ pub(crate) fn list(items: Value) -> Value {
 }
 
 pub(crate) fn sync(placement: &str) -> Value {
-    let of = |kind: &str, state: &str| json!({"type": kind, "state": state, "held": "1.4", "published": "1.5", "lag": 1, "refused": null, "diverged": false});
+    let of = |kind: &str, state: &str| json!({"type": kind, "state": state, "held": "1.4", "published": "1.5", "lag": 1, "refused": null, "diverged": 0});
     json!([of("nodes", "SYNCED"), of("placement", placement), of("routes", "SYNCED"), of("policy", "SYNCED")])
 }
 

@@ -226,6 +226,8 @@ fn what_an_older_program_does_not_know_does_no_harm_and_what_is_no_answer_is_sai
     let mut wrong = Fake::new().answering(Route::Nodes, 200, json!({"nodes": []}));
     let failure = wrong.run("nodes ls").unwrap_err();
     assert!(failure.exit == Exit::Failed && failure.reason().contains("items"), "{failure}");
+    assert_eq!(wrong.run("nodes ls -o jsonl").unwrap(), Exit::Ok);
+    assert_eq!(wrong.shown, "{\"nodes\":[]}\n", "programs get the answer as it is");
     let mut raw = Fake::new();
     raw.run("metrics").unwrap();
     assert_eq!(raw.shown, "mqtt_cluster_leader 1\n");
