@@ -22,7 +22,7 @@ impl Override {
     /// `None` when the variable stands for no key.
     pub(super) fn parse(variable: String, value: String) -> Option<Self> {
         let name = variable.strip_prefix(PREFIX)?;
-        if is_service_link(name) {
+        if is_service_link(name) || OF_THE_CLIENT.contains(&name) {
             return None;
         }
         let step = |part: &str| part.parse().map_or_else(|_| Step::Key(part.to_lowercase()), Step::Index);
@@ -78,6 +78,9 @@ fn put(tree: &mut Value, steps: &[Step], value: Value) -> Result<(), String> {
         }
     }
 }
+
+/// What `sluicectl` reads of the environment, which may be set where a server is started too. No key has such a name.
+const OF_THE_CLIENT: [&str; 5] = ["SERVER", "TOKEN", "TOKEN_FILE", "CA", "CONTEXT"];
 
 /// Whether an orchestrator set the variable for a service that happens to be called `sluice…`: `…_SERVICE_HOST`,
 /// `…_PORT_1883_TCP_ADDR` and their like. No key has such a name.

@@ -137,6 +137,13 @@ fn links_to_a_service_called_sluice_are_no_keys() {
 }
 
 #[test]
+fn what_the_client_of_operators_reads_is_no_key() {
+    let client = ["SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_TOKEN_FILE", "SLUICE_CA", "SLUICE_CONTEXT"];
+    assert!(with_env("", &client.map(|name| (name, "x"))).is_ok());
+    assert!(with_env("", &[("SLUICE_SERVERS", "x")]).is_err());
+}
+
+#[test]
 fn problems_found_later_are_located_in_the_file_or_the_environment() {
     let source = Source::from_text("s.yaml", "workers: 1\nlisteners:\n  - bind: a\n  - bind: a\n")
         .with_environment([("SLUICE_LIMITS__RATE".to_owned(), "1".to_owned())]);
