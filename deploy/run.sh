@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh checkout to a running broker: installs what is missing, builds Sluice, and starts `sluice dev` with MQTT
-# on port 1883 and WebSocket on port 8083 of this machine. Run it again to start again; nothing is built twice.
+# on port 1883 and WebSocket on port 8083 of this machine; `sluicectl` is built beside it. Run it again to start again;
+# nothing is built twice.
 #
 # Use: run.sh [ARGUMENT…]        (passed on: run.sh --data DIR keeps what is stored; run.sh --help shows all)
 set -euo pipefail
@@ -17,7 +18,7 @@ unset SLUICE_CACHE
 # configuration from the folder it is called in.
 dir=$PWD
 cd "$root"
-cargo build --release --locked -p sluice
+cargo build --release --locked -p sluice -p sluice-controlplane-ctl
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 cd "$dir"
 exec "$target/release/sluice" dev "$@"
