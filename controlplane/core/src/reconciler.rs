@@ -57,6 +57,8 @@ pub struct Settings {
     pub warm_max: Duration,
     /// Between two plans.
     pub plan_every: Duration,
+    /// How long the first placement of a cluster waits after a node that is new: those that start together share it.
+    pub gather: Duration,
     /// Between the end of one build of the routes and the begin of the next, besides the time that the last one took.
     pub build_every: Duration,
 }
@@ -69,6 +71,7 @@ impl Default for Settings {
             silent_after: Duration::from_secs(10),
             warm_max: Duration::from_secs(30),
             plan_every: Duration::from_millis(100),
+            gather: Duration::from_secs(2),
             build_every: Duration::from_millis(200),
         }
     }
@@ -339,7 +342,7 @@ impl Reconciler {
             return silent;
         }
         let dead = self.fleet.next_death(self.now, self.settings.dead_after_ms);
-        let plan = (self.may_plan() && self.is_plan_due && self.writing.is_idle()).then_some(self.plan_at);
+        let plan = (self.may_plan() && self.is_plan_due && self.writing.is_idle()).then(|| self.plan_from());
         let interest = self.routes.poll_timeout(self.now);
         let all = [silent, dead, plan, interest, self.writing.poll_timeout(), self.warming.poll_timeout()];
         all.into_iter().flatten().min()

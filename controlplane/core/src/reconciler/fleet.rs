@@ -17,6 +17,8 @@ pub struct Fleet {
     silent: BTreeSet<NodeId>,
     /// Those of them that counted as dead.
     dead: BTreeSet<NodeId>,
+    /// When a node came that had not been heard of.
+    last_new_at: Option<Duration>,
 }
 
 /// One node.
@@ -65,6 +67,11 @@ impl Fleet {
         self.nodes.iter().filter(|(_, state)| state.is_connected).map(|(id, _)| *id).collect()
     }
 
+    /// When a node came that had not been heard of.
+    pub(super) fn last_new_at(&self) -> Option<Duration> {
+        self.last_new_at
+    }
+
     /// Whether a node is heard of: its stream is open, or it or a peer of it was heard within `silent_after`.
     #[must_use]
     pub fn liveness(&self, id: NodeId, now: Duration, silent_after: Duration) -> Liveness {
@@ -90,6 +97,9 @@ impl Fleet {
     }
 
     pub(super) fn opened(&mut self, id: NodeId, held: Versions, now: Duration) {
+        if !self.nodes.contains_key(&id) {
+            self.last_new_at = Some(now);
+        }
         let state = self.nodes.entry(id).or_default();
         (state.is_connected, state.heard_at, state.held) = (true, now, held);
         // A process that has started anew reports again.

@@ -137,9 +137,17 @@ impl Reconciler {
         matches!(self.office, Office::Leading { .. }) && self.warming.is_over()
     }
 
+    /// When the next plan may be made.
+    pub(super) fn plan_from(&self) -> Duration {
+        let placement = self.view.as_ref().and_then(|view| view.placement().ok());
+        let is_first = placement.is_some_and(|placement| placement.shards().is_empty());
+        let gathered = self.fleet.last_new_at().filter(|_| is_first).map(|at| at + self.settings.gather);
+        gathered.map_or(self.plan_at, |gathered| gathered.max(self.plan_at))
+    }
+
     /// The next placement, if there is another one than that which is.
     fn next_placement(&mut self, epoch: Epoch, fence: Revision) -> Option<Commit> {
-        if !self.may_plan() || !self.is_plan_due || self.now < self.plan_at {
+        if !self.may_plan() || !self.is_plan_due || self.now < self.plan_from() {
             return None;
         }
         // What cannot be read now is planned with when the store has changed.

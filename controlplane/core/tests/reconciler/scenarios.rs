@@ -112,6 +112,16 @@ fn a_store_restored_from_a_backup_is_noticed_by_whoever_watched_and_by_what_its_
 }
 
 #[test]
+fn nodes_that_start_together_share_the_first_placement() {
+    let mut world = World::new(1, [(1, "eu"), (2, "eu"), (3, "eu")]);
+    world.settle(TURNS_MAX);
+    let placement = world.view().placement().unwrap().clone();
+    let homes =
+        |id: u64| placement.shards().values().filter(|replicas| replicas.voters().contains(&NodeId(id))).count();
+    assert!((1..=3).all(|id| homes(id) > 40), "{} {} {}", homes(1), homes(2), homes(3));
+}
+
+#[test]
 fn a_store_restored_while_nobody_watched_is_noticed_though_its_leadership_is_the_last_one() {
     let mut world = settled(&[(1, "eu"), (2, "eu")]);
     let backup = world.store.clone();
