@@ -426,6 +426,54 @@ fn a_message_that_is_routed_again_after_a_crash_reaches_transient_sessions_once_
 }
 
 #[test]
+fn what_a_lost_node_refuses_comes_to_others_once_when_a_version_3_client_sends_it_again_at_qos_2() {
+    let mut cluster = Cluster::new(2, 1);
+    let connect = |cluster: &mut Cluster, node, name: &str| {
+        let client = cluster.begin_connect(node, &broker::connect(Version::V311, name, false));
+        assert!(cluster.take_connack(client).is_some());
+        client
+    };
+    let name = cluster.client_at_home(0, 0);
+    let publisher = connect(&mut cluster, 0, &name);
+    let (near, _) = cluster.connect(0, "near", true);
+    cluster.subscribe(near, "t", QoS::ExactlyOnce);
+    let stored = cluster.client_at_home(1, 0);
+    let (far, _) = cluster.connect(1, &stored, false);
+    cluster.subscribe(far, "t", QoS::ExactlyOnce);
+    cluster.crash(1);
+    cluster.publish(publisher, "t", QoS::ExactlyOnce, 1, "m");
+    cluster.pass_ms(10_100);
+    assert!(!cluster.is_open(publisher), "it cannot be told otherwise");
+    cluster.mend_all(1);
+    let publisher = connect(&mut cluster, 0, &name);
+    cluster.publish(publisher, "t", QoS::ExactlyOnce, 1, "m");
+    assert_eq!(cluster.read(publisher), ["pubrec #1 success"]);
+    assert_eq!(payloads(&cluster.read(near)), ["m"]);
+    let (far, _) = cluster.connect(1, &stored, false);
+    assert_eq!(payloads(&cluster.read(far)), ["m"]);
+}
+
+#[test]
+fn a_message_on_its_way_to_another_member_is_not_sent_again_when_its_session_ends() {
+    let mut cluster = Cluster::new(2, 1);
+    let (publisher, _) = cluster.connect(1, "publisher", true);
+    let [takes, leaves] = [0, 1].map(|node| cluster.client_at_home(node, 0));
+    let (member, _) = cluster.connect(1, &leaves, false);
+    cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+    cluster.hang_up(member);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "m");
+    let (other, _) = cluster.connect(0, &takes, false);
+    // The message goes to this member, which has not stored it yet.
+    cluster.broker(0).sync_at_once = false;
+    cluster.begin_subscribe(other, "$share/g/t", QoS::AtLeastOnce);
+    cluster.connect(1, &leaves, true);
+    cluster.broker(0).sync_at_once = true;
+    cluster.broker(0).sync();
+    cluster.settle();
+    assert_eq!(payloads(&cluster.read(other)), ["m"]);
+}
+
+#[test]
 fn a_message_of_a_group_waits_for_the_only_members_while_their_link_is_down() {
     let mut cluster = Cluster::new(2, 2);
     let (publisher, _) = cluster.connect(0, "publisher", true);

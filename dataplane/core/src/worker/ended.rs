@@ -14,7 +14,7 @@ use super::Worker;
 use crate::{
     Now,
     record::{Key, Op},
-    session::outbound::{Awaits, Body, DUP, Inflight, Outbound, RETAIN},
+    session::outbound::{Awaits, Body, DUP, Inflight, Outbound, PASSED_ON, RETAIN},
 };
 
 /// How long the end of a session waits at the start for the other workers to tell who their members are.
@@ -85,7 +85,7 @@ impl Worker {
         for (goes_on, mut queued) in sent.chain(waited) {
             match queued.body {
                 Body::Stored(_) if goes_on => {
-                    queued.flags &= RETAIN;
+                    queued.flags &= RETAIN | PASSED_ON;
                     left.push(queued);
                 }
                 Body::Stored(seq) => self.settle(place, seq),

@@ -251,6 +251,17 @@ impl Worker {
         self.disconnect(now, id, ReasonCode::QuotaExceeded, Closed::QuotaExceeded);
     }
 
+    /// Other workers refused a message, and its client, which cannot be told, will send it again. An exchange that they know
+    /// by an id goes on: those who have stored the message recognise it then (I15).
+    pub(super) fn note_refused(&mut self, id: ConnId, packet_id: u16) {
+        let place = self.conns.peek(id).and_then(|conn| conn.session);
+        let Some((place, session)) = place.and_then(|place| Some((place, self.sessions.at(place)?))) else { return };
+        let goes_on = session.is_persistent() && session.find_received(packet_id).is_some_and(|r| r.crosses);
+        if !goes_on {
+            self.end_exchange(place, packet_id);
+        }
+    }
+
     /// A message was refused: its packet id is free at once, and a repetition is a new message.
     fn end_exchange(&mut self, place: u32, packet_id: u16) {
         let Some(session) = self.sessions.at(place) else { return };

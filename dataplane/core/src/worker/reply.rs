@@ -68,7 +68,7 @@ impl Worker {
                     && self.conns.peek(id).is_some_and(|conn| conn.version != Version::V5) =>
             {
                 // Another worker had no room. What may not be published is acknowledged and dropped.
-                self.note_routed(id, *packet_id, *reason);
+                self.note_refused(id, *packet_id);
                 self.refuse_silently(now, id);
             }
             Reply::ConnAck => self.finish_attaching(now, id),
