@@ -161,8 +161,8 @@ impl Ledger {
     pub(crate) fn subscribe(&mut self, session: SessionId, full: &'static str, now_ms: u64) {
         let (group, filter) = split_group(full);
         let subs = &mut self.sessions[session].subs;
-        if let Some(sub) = subs.iter_mut().find(|sub| sub.full == full && sub.ended_ms.is_none()) {
-            sub.sent_ms = now_ms;
+        // The first may have been taken though its SUBACK was lost: what it was shown then waits in the session's queue.
+        if subs.iter().any(|sub| sub.full == full && sub.ended_ms.is_none()) {
             return;
         }
         let known_to = BTreeSet::new();
