@@ -5,6 +5,7 @@
 
 mod change;
 mod cluster;
+mod load;
 mod nodes;
 mod openapi;
 mod placement;

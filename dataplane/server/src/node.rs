@@ -12,6 +12,7 @@ mod cluster;
 mod control;
 mod credentials;
 mod listeners;
+mod load;
 mod plan;
 mod pulse;
 mod standing;

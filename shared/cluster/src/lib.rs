@@ -51,8 +51,8 @@ pub use policy::{
 };
 pub use replicas::{REPLICAS_MAX, Replicas, ReplicasError};
 pub use report::{
-    Deliveries, Load, NodeReport, PeerStatus, REPORTED_DELIVERIES_MAX, REPORTED_SHARDS_MAX, Report, ShardLoad,
-    ShardStatus,
+    Deliveries, Flow, Holdings, Load, NodeReport, PeerStatus, REPORTED_DELIVERIES_MAX, REPORTED_SHARDS_MAX, Report,
+    ShardLoad, ShardStatus, Traffic,
 };
 pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardId, ShardKey, Sharding, stable_hash};
 pub use version::Version;

@@ -27,17 +27,51 @@ pub enum Report {
     Peers(Vec<PeerStatus>),
 }
 
-/// What a node carried since its report before.
+/// What a node carries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Load {
-    /// How long ago that was; milliseconds on the wire.
+    /// Since the report before; milliseconds on the wire. Zero: there was none, and nothing is counted.
     pub period: Duration,
-    /// Connections that are open.
+    /// Clients that are connected.
     pub connections: u64,
+    /// Of clients, in the period.
+    pub traffic: Traffic,
+    /// What there is at its end.
+    pub holdings: Holdings,
     /// By shard, of those it serves; at most [`REPORTED_SHARDS_MAX`].
     pub shards: BTreeMap<ShardKey, ShardLoad>,
     /// Where messages went, by topic prefix and region; at most [`REPORTED_DELIVERIES_MAX`].
     pub deliveries: Vec<Deliveries>,
+}
+
+/// What went between a node and its clients in a period. What goes to and from other nodes is not in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Messages that clients published.
+    pub messages_received: u64,
+    /// Messages that were queued for clients.
+    pub messages_sent: u64,
+    /// Messages that somebody wanted and did not get.
+    pub messages_dropped: u64,
+    /// MQTT bytes of all packets received.
+    pub bytes_received: u64,
+    /// MQTT bytes of all packets sent.
+    pub bytes_sent: u64,
+}
+
+/// What a node has at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Holdings {
+    /// Sessions, connected or not.
+    pub sessions: u64,
+    /// Their subscriptions.
+    pub subscriptions: u64,
+    /// Retained messages that are at home there.
+    pub retained_messages: u64,
+    /// Messages that wait for sessions.
+    pub queued_messages: u64,
+    /// Bytes accounted to the memory budget.
+    pub memory_bytes: u64,
 }
 
 /// What a shard had to do.
@@ -89,4 +123,17 @@ pub struct PeerStatus {
     pub silent: Option<Duration>,
     /// The smoothed round trip; `None` = not measured.
     pub round_trip: Option<Duration>,
+    /// What goes to it.
+    pub flow: Flow,
+}
+
+/// What goes from a node to a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flow {
+    /// Bytes that wait for the peer, or for its answer.
+    pub queue_bytes: u64,
+    /// Bytes of UDP payload sent a second, since the report before.
+    pub sent_bytes_per_s: u64,
+    /// Of a million packets sent since then, how many were lost; at most a million.
+    pub lost_per_million: u32,
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sluice_cluster::{Liveness, Load, NodeId, NodeReport, PeerStatus, Registration, Report};
+use sluice_cluster::{Flow, Liveness, Load, NodeId, NodeReport, PeerStatus, Registration, Report};
 
 use super::Versions;
 
@@ -34,8 +34,8 @@ pub struct NodeState {
     pub registration: Option<Registration>,
     /// What it says of its replicas.
     pub replicas: Option<NodeReport>,
-    /// What it carries.
-    pub load: Load,
+    /// What it carries, once it has said so on this stream.
+    pub load: Option<Load>,
     /// What it says of its peers.
     pub peers: BTreeMap<NodeId, PeerState>,
 }
@@ -47,6 +47,8 @@ pub struct PeerState {
     pub heard_at: Option<Duration>,
     /// The smoothed round trip; `None`: not measured.
     pub round_trip: Option<Duration>,
+    /// What goes to it.
+    pub flow: Flow,
 }
 
 impl Fleet {
@@ -103,7 +105,7 @@ impl Fleet {
         let state = self.nodes.entry(id).or_default();
         (state.is_connected, state.heard_at, state.held) = (true, now, held);
         // A process that has started anew reports again.
-        state.replicas = None;
+        (state.replicas, state.load) = (None, None);
     }
 
     pub(super) fn holds(&mut self, id: NodeId, held: Versions) {
@@ -124,7 +126,7 @@ impl Fleet {
         let Some(state) = self.nodes.get_mut(&id) else { return false };
         match report {
             Report::Registration(registration) => state.registration = Some(registration),
-            Report::Load(load) => state.load = load,
+            Report::Load(load) => state.load = Some(load),
             Report::Replicas(replicas) => {
                 let replicas = Some(replicas);
                 let is_new = state.replicas != replicas;
@@ -146,7 +148,11 @@ impl Fleet {
             }
         }
         if let Some(state) = self.nodes.get_mut(&by) {
-            let of = |peer: &PeerStatus| PeerState { heard_at: heard_at(peer), round_trip: peer.round_trip };
+            let of = |peer: &PeerStatus| PeerState {
+                heard_at: heard_at(peer),
+                round_trip: peer.round_trip,
+                flow: peer.flow,
+            };
             state.peers = peers.iter().map(|peer| (peer.node, of(peer))).collect();
         }
     }
@@ -192,7 +198,7 @@ mod tests {
     }
 
     fn status(node: u64, silent: Option<u64>) -> PeerStatus {
-        PeerStatus { node: NodeId(node), silent: silent.map(secs), round_trip: None }
+        PeerStatus { node: NodeId(node), silent: silent.map(secs), round_trip: None, flow: Flow::default() }
     }
 
     fn fleet() -> Fleet {

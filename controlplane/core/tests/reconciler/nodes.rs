@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sluice_cluster::{
-    Label, Labels, Member, NodeId, NodeReport, PeerStatus, Placement, Process, ProtocolRange, Registration, Report,
-    ShardStatus, Version, Weight,
+    Flow, Label, Labels, Member, NodeId, NodeReport, PeerStatus, Placement, Process, ProtocolRange, Registration,
+    Report, ShardStatus, Version, Weight,
     interest::{Incarnation, Interest, InterestFrame, InterestLimits, InterestSource},
     routing::BaseTable,
 };
@@ -117,7 +117,12 @@ impl SimNode {
 
     /// Whom it hears: all that are up.
     pub(crate) fn peers(&self, up: &[NodeId]) -> Report {
-        let heard = |node: &NodeId| PeerStatus { node: *node, silent: Some(Duration::ZERO), round_trip: None };
+        let heard = |node: &NodeId| PeerStatus {
+            node: *node,
+            silent: Some(Duration::ZERO),
+            round_trip: None,
+            flow: Flow::default(),
+        };
         Report::Peers(up.iter().filter(|node| **node != self.id).map(heard).collect())
     }
 

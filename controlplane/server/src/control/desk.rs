@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_cluster::{Liveness, NodeId, Version, routing::Target};
+use sluice_cluster::{Liveness, Load, NodeId, Version, routing::Target};
 use sluice_controlplane_core::reconciler::{Office, Reconciler};
 use sluice_controlplane_store::{Status, StoreError};
 use sluice_discovery::ResourceType;
@@ -63,9 +63,14 @@ impl Desk {
         self.publishers.as_ref()?.published(region, kind)
     }
 
-    /// Connections of all nodes that say how many they have.
-    pub(crate) fn connections(&self) -> u64 {
-        self.reconciler.fleet().iter().map(|(_, state)| state.load.connections).sum()
+    /// What a node carries, as long as it is connected and has said so.
+    pub(crate) fn load(&self, id: NodeId) -> Option<&Load> {
+        self.reconciler.fleet().node(id).filter(|state| state.is_connected)?.load.as_ref()
+    }
+
+    /// What all nodes carry that say so.
+    pub(crate) fn loads(&self) -> impl Iterator<Item = &Load> {
+        self.reconciler.fleet().iter().filter_map(|(id, _)| self.load(id))
     }
 
     /// Nodes that should say something and do not.

@@ -6,13 +6,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sluice_cluster::NodePhase;
+use sluice_cluster::{NodeId, NodePhase};
 use sluice_controlplane_core::{
     intent,
     reconciler::{Office, Severity},
 };
 
-use super::{Call, Problem, Reply, route::Request};
+use super::{Call, Problem, Reply, load::Sum, route::Request};
 use crate::{
     control::{Desk, wall_ms},
     metrics,
@@ -37,7 +37,7 @@ impl Call<'_> {
             let nodes = reconciler.view().map_or(0, |view| view.nodes().filter(|(_, node)| !node.is_gone()).count());
             let store = desk.store_status().and_then(|status| status.as_ref().ok());
             let bytes = store.map(|status| status.size_bytes);
-            let connections = desk.is_leading().then(|| desk.connections());
+            let load = desk.is_leading().then(|| Sum::of(desk.loads()));
             json!({
                 "status": if critical(desk).is_empty() { "healthy" } else { "degraded" },
                 "cluster": {
@@ -50,10 +50,10 @@ impl Call<'_> {
                     "view": if desk.is_leading() { "live" } else { "stored" },
                     "as_of": time(wall_ms()),
                 },
-                "connections": connections,
-                "sessions": null,
-                "subscriptions": null,
-                "retained_messages": null,
+                "connections": load.map(|load| load.clients),
+                "sessions": load.map(|load| load.sessions),
+                "subscriptions": load.map(|load| load.subscriptions),
+                "retained_messages": load.map(|load| load.retained_messages),
                 "nodes_missing": desk.missing(),
             })
         });
@@ -68,7 +68,12 @@ impl Call<'_> {
             let placement = view.placement().ok()?;
             Some(json!({
                 "control": control(desk, &name),
+                "load": desk.is_leading().then(|| Sum::of(desk.loads()).value()),
                 "regions": regions(desk),
+                "sync": desk.is_leading().then(|| {
+                    let (connected, stale) = desk.streams();
+                    json!({"nodes": connected, "pending": stale})
+                }),
                 "placement": {
                     "version": placement.version().to_string(),
                     "shards": placement.shards().len(),
@@ -134,15 +139,21 @@ fn control(desk: &Desk, name: &str) -> Value {
 
 fn regions(desk: &Desk) -> Value {
     let Some(view) = desk.reconciler().view() else { return json!([]) };
-    let mut regions: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    let mut regions: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
     for (id, node) in view.nodes().filter(|(_, node)| node.phase != NodePhase::Gone) {
         let region = node.effective_labels().region().map(ToString::to_string).unwrap_or_default();
-        let of = regions.entry(region).or_default();
-        of.0 += 1;
-        of.1 += u64::from(desk.is_connected(id));
-        of.2 += desk.reconciler().fleet().node(id).map_or(0, |state| state.load.connections);
+        regions.entry(region).or_default().push(id);
     }
-    let row = |(region, (nodes, connected, clients)): (&String, &(u64, u64, u64))| json!({"region": region, "nodes": nodes, "connected": connected, "clients": clients});
+    let row = |(region, nodes): (&String, &Vec<NodeId>)| {
+        let load = Sum::of(nodes.iter().filter_map(|id| desk.load(*id)));
+        json!({
+            "region": region,
+            "nodes": nodes.len(),
+            "connected": nodes.iter().filter(|id| desk.is_connected(**id)).count(),
+            "clients": load.clients,
+            "load": load.value(),
+        })
+    };
     json!(regions.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -203,6 +214,10 @@ fn links(desk: &Desk) -> Value {
                 "to": to.to_string(),
                 "round_trip_us": peer.round_trip.map(|time| time.as_micros()),
                 "silent_ms": peer.heard_at.map(|at| desk.now().saturating_sub(at).as_millis()),
+                "connected": state.is_connected && peer.round_trip.is_some(),
+                "queue_bytes": peer.flow.queue_bytes,
+                "sent_bytes_per_s": peer.flow.sent_bytes_per_s,
+                "lost_per_million": peer.flow.lost_per_million,
             }));
         }
     }

@@ -16,6 +16,7 @@ use sluice_discovery::ResourceType;
 use super::{
     Call, Problem, Reply,
     cluster::{Page, time},
+    load::Sum,
     resource::{label_map, parse_labels, parse_node},
 };
 use crate::{
@@ -132,6 +133,7 @@ fn node(desk: &Desk, view: &View, id: NodeId, record: &NodeRecord) -> Value {
     let addresses = |all: &[sluice_cluster::Address]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
         "id": id.to_string(),
+        "name": record.effective_labels().value("name").map(Label::to_string),
         "phase": record.phase.to_string(),
         "phase_since": time(record.since_ms),
         "labels": label_map(&record.effective_labels()),
@@ -147,7 +149,8 @@ fn node(desk: &Desk, view: &View, id: NodeId, record: &NodeRecord) -> Value {
         "connected_for_ms": desk.connected_since(id).map(|since| desk.now().saturating_sub(since).as_millis()),
         "connected": state.map(|state| state.is_connected),
         "live": is_leading.then(|| desk.liveness(id) == Liveness::Live),
-        "connections": state.map(|state| state.load.connections),
+        "connections": desk.load(id).filter(|_| is_leading).map(|load| load.connections),
+        "load": desk.load(id).filter(|_| is_leading).map(|load| Sum::of([load]).value()),
         "remote": desk.remote(id).map(|remote| remote.to_string()),
         "sync": sync(desk, id),
     })

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use sluice_cluster::{
-    Address, Label, Member as ClusterMember, Node, NodeId, NodePhase, NodeReport, PeerStatus, Placement, Policies,
-    Process, ProtocolRange, Registration, Report, ShardStatus, Version, Weight,
+    Address, Label, Labels, Member as ClusterMember, Node, NodeId, NodePhase, NodeReport, Placement, Policies, Process,
+    ProtocolRange, Registration, Report, ShardStatus, Version, Weight,
     interest::{Incarnation, InterestFrame},
     routing::BaseTable,
 };
@@ -24,6 +24,7 @@ use sluice_service::{
 
 use super::{
     cluster::{Gateway, Member, Teller},
+    load::{LinkMeter, LoadMeter},
     threads::spawn,
 };
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
         TableConsumer, join,
     },
     links::LinksHandle,
+    mailbox::Mailbox,
 };
 
 /// A node's ties to control, while it runs.
@@ -78,7 +80,12 @@ pub(super) fn join_cluster(config: &NodeConfig) -> anyhow::Result<Joined> {
 
 impl Control {
     /// Hands the tables that were saved to the gate, and keeps in touch with control from then on.
-    pub(super) fn start(joined: Joined, config: &NodeConfig, gateway: &Gateway, workers: u16) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        joined: Joined,
+        config: &NodeConfig,
+        gateway: &Gateway,
+        workers: &Arc<[Mailbox]>,
+    ) -> anyhow::Result<Self> {
         let Joined { settings, identity, member } = joined;
         let uplink = Arc::new(Uplink::default());
         gateway.teller().set_uplink({
@@ -87,10 +94,12 @@ impl Control {
         });
         let feed = Feed { node: member.node, teller: gateway.teller(), links: gateway.links() };
         let reports = Reports {
-            registration: registration_of(config, gateway, workers)?,
+            registration: registration_of(config, gateway, u16::try_from(workers.len())?)?,
             uplink: Arc::clone(&uplink),
             teller: gateway.teller(),
             links: gateway.links(),
+            load: LoadMeter::new(Arc::clone(workers)),
+            flow: LinkMeter::default(),
             node: member.node,
             due: VecDeque::new(),
             next: Instant::now(),
@@ -176,7 +185,7 @@ fn registration_of(config: &NodeConfig, gateway: &Gateway, workers: u16) -> anyh
     };
     let clients = config.cluster.reference.iter().map(|address| Ok(address.parse()?)).collect::<anyhow::Result<_>>()?;
     Ok(Registration {
-        labels: config.cluster.labels()?,
+        labels: named(config.cluster.labels()?, &config.name()),
         weight: Weight::new(config.cluster.weight)?,
         process: Process {
             peer_addresses: vec![peer],
@@ -186,6 +195,13 @@ fn registration_of(config: &NodeConfig, gateway: &Gateway, workers: u16) -> anyh
             workers,
         },
     })
+}
+
+/// With the label `name`, unless the operator has given one or the name is longer or stranger than a label may be.
+fn named(labels: Labels, name: &str) -> Labels {
+    let own = Label::parse(NAME).ok().zip(Label::parse(name).ok()).filter(|_| labels.value(NAME).is_none());
+    let pairs = labels.iter().map(|(key, value)| (key.clone(), value.clone())).chain(own);
+    Labels::new(pairs).unwrap_or(labels)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -273,6 +289,8 @@ struct Reports {
     uplink: Arc<Uplink>,
     teller: Teller,
     links: LinksHandle,
+    load: LoadMeter,
+    flow: LinkMeter,
     node: NodeId,
     due: VecDeque<Report>,
     next: Instant,
@@ -297,14 +315,18 @@ impl ReportProvider for Reports {
         }
         if now >= self.next {
             self.next = now + REPORT_INTERVAL;
-            self.due.push_back(Report::Peers(self.peers()));
+            self.load.ask();
+            let peers = self.flow.measure(&self.links.stats(), now);
+            self.due.push_back(Report::Peers(peers));
             self.due.extend(self.replicas().map(Report::Replicas));
         }
+        self.due.extend(self.load.poll(now).map(Report::Load));
         self.due.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.next)
+        let answers = self.load.is_waiting().then(|| Instant::now() + LOOK_INTERVAL);
+        answers.into_iter().chain([self.next]).min()
     }
 
     fn interest(&mut self, frame: InterestFrame, _: Instant) {
@@ -313,15 +335,6 @@ impl ReportProvider for Reports {
 }
 
 impl Reports {
-    fn peers(&self) -> Vec<PeerStatus> {
-        let status = |link: &crate::links::LinkStats| PeerStatus {
-            node: link.peer,
-            silent: link.connected_for.map(|_| Duration::ZERO),
-            round_trip: link.connected_for.map(|_| link.round_trip),
-        };
-        self.links.stats().iter().map(status).collect()
-    }
-
     /// The shards this node votes in: with one voter each, it has all of them.
     fn replicas(&self) -> Option<NodeReport> {
         let (answer, asked) = std::sync::mpsc::channel();
@@ -339,7 +352,11 @@ impl Reports {
 
 /// Frames about interest that wait for control: some dozens of kilobytes.
 const FRAMES_AHEAD: usize = 16;
-/// How often links and replicas are reported.
+/// How often load, links and replicas are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is looked whether the workers have said what they count.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// The label that a node has its name in.
+const NAME: &str = "name";
 /// The gate's thread answers at once, unless it is gone.
 const ANSWER_MAX: Duration = Duration::from_millis(500);

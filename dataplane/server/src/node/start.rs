@@ -70,7 +70,7 @@ impl Starting {
     /// Ties it to control, from which it hears of the others.
     pub(super) fn control(mut self, config: &NodeConfig, joined: Joined) -> anyhow::Result<Self> {
         if let Some(gateway) = &self.gateway {
-            self.control = Some(Control::start(joined, config, gateway, self.plan.workers)?);
+            self.control = Some(Control::start(joined, config, gateway, &self.workers)?);
         }
         Ok(self)
     }

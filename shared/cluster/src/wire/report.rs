@@ -7,8 +7,8 @@ use sluice_proto::cluster::v1 as pb;
 use super::basic::{filter, node_id, region, shard_key};
 use super::{WireError, each};
 use crate::{
-    Deliveries, Epoch, Load, NODES_MAX, NodeReport, PeerStatus, REPORTED_DELIVERIES_MAX, REPORTED_SHARDS_MAX, ShardKey,
-    ShardLoad, ShardStatus,
+    Deliveries, Epoch, Flow, Holdings, Load, NODES_MAX, NodeReport, PeerStatus, REPORTED_DELIVERIES_MAX,
+    REPORTED_SHARDS_MAX, ShardKey, ShardLoad, ShardStatus, Traffic,
 };
 
 impl From<&Load> for pb::Load {
@@ -29,6 +29,8 @@ impl From<&Load> for pb::Load {
             connections: load.connections,
             shards: load.shards.iter().map(shard).collect(),
             deliveries: load.deliveries.iter().map(deliveries).collect(),
+            traffic: Some((&load.traffic).into()),
+            holdings: Some((&load.holdings).into()),
         }
     }
 }
@@ -48,9 +50,40 @@ impl TryFrom<pb::Load> for Load {
         Ok(Self {
             period: Duration::from_millis(message.period_ms.into()),
             connections: message.connections,
+            // A node of an earlier version does not say.
+            traffic: message.traffic.map(Traffic::from).unwrap_or_default(),
+            holdings: message.holdings.map(Holdings::from).unwrap_or_default(),
             shards: by_key(each("shards", message.shards, REPORTED_SHARDS_MAX, shard)?)?,
             deliveries: each("deliveries", message.deliveries, REPORTED_DELIVERIES_MAX, deliveries)?,
         })
+    }
+}
+
+impl From<&Traffic> for pb::Traffic {
+    fn from(traffic: &Traffic) -> Self {
+        let Traffic { messages_received, messages_sent, messages_dropped, bytes_received, bytes_sent } = *traffic;
+        Self { messages_received, messages_sent, messages_dropped, bytes_received, bytes_sent }
+    }
+}
+
+impl From<pb::Traffic> for Traffic {
+    fn from(message: pb::Traffic) -> Self {
+        let pb::Traffic { messages_received, messages_sent, messages_dropped, bytes_received, bytes_sent } = message;
+        Self { messages_received, messages_sent, messages_dropped, bytes_received, bytes_sent }
+    }
+}
+
+impl From<&Holdings> for pb::Holdings {
+    fn from(holdings: &Holdings) -> Self {
+        let Holdings { sessions, subscriptions, retained_messages, queued_messages, memory_bytes } = *holdings;
+        Self { sessions, subscriptions, retained_messages, queued_messages, memory_bytes }
+    }
+}
+
+impl From<pb::Holdings> for Holdings {
+    fn from(message: pb::Holdings) -> Self {
+        let pb::Holdings { sessions, subscriptions, retained_messages, queued_messages, memory_bytes } = message;
+        Self { sessions, subscriptions, retained_messages, queued_messages, memory_bytes }
     }
 }
 
@@ -95,6 +128,9 @@ pub fn write_peers(peers: &[PeerStatus]) -> pb::Peers {
         node: peer.node.0,
         silent_ms: peer.silent.map(milliseconds),
         round_trip_us: peer.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+        queue_bytes: peer.flow.queue_bytes,
+        sent_bytes_per_s: peer.flow.sent_bytes_per_s,
+        lost_per_million: peer.flow.lost_per_million,
     };
     pb::Peers { peers: peers.iter().map(peer).collect() }
 }
@@ -109,9 +145,16 @@ pub fn read_peers(message: pb::Peers) -> Result<Vec<PeerStatus>, WireError> {
             node: node_id("node", peer.node)?,
             silent: peer.silent_ms.map(|ms| Duration::from_millis(ms.into())),
             round_trip: peer.round_trip_us.map(|us| Duration::from_micros(us.into())),
+            flow: Flow {
+                queue_bytes: peer.queue_bytes,
+                sent_bytes_per_s: peer.sent_bytes_per_s,
+                lost_per_million: peer.lost_per_million.min(MILLION),
+            },
         })
     })
 }
+
+const MILLION: u32 = 1_000_000;
 
 /// A longer time than can be said counts as the longest, seven weeks.
 fn milliseconds(time: Duration) -> u32 {

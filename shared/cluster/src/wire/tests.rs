@@ -204,14 +204,32 @@ fn load() -> impl Strategy<Value = Load> {
         count,
     });
     let shards = collection::btree_map(shard_key(), shard, 0..9);
-    (any::<u32>(), any::<u64>(), shards, collection::vec(row, 0..9)).prop_map(
-        |(period, connections, shards, deliveries)| Load {
+    (any::<u32>(), any::<u64>(), shards, collection::vec(row, 0..9), traffic(), holdings()).prop_map(
+        |(period, connections, shards, deliveries, traffic, holdings)| Load {
             period: Duration::from_millis(period.into()),
             connections,
+            traffic,
+            holdings,
             shards,
             deliveries,
         },
     )
+}
+
+fn traffic() -> impl Strategy<Value = Traffic> {
+    any::<[u64; 5]>().prop_map(|[messages_received, messages_sent, messages_dropped, bytes_received, bytes_sent]| {
+        Traffic { messages_received, messages_sent, messages_dropped, bytes_received, bytes_sent }
+    })
+}
+
+fn holdings() -> impl Strategy<Value = Holdings> {
+    any::<[u64; 5]>().prop_map(|[sessions, subscriptions, retained_messages, queued_messages, memory_bytes]| Holdings {
+        sessions,
+        subscriptions,
+        retained_messages,
+        queued_messages,
+        memory_bytes,
+    })
 }
 
 fn replica_report() -> impl Strategy<Value = NodeReport> {
@@ -226,8 +244,11 @@ fn replica_report() -> impl Strategy<Value = NodeReport> {
 
 fn peers() -> impl Strategy<Value = Vec<PeerStatus>> {
     let time = |unit: fn(u64) -> Duration| option::of(any::<u32>().prop_map(move |count| unit(count.into())));
-    let peer = (node(), time(Duration::from_millis), time(Duration::from_micros))
-        .prop_map(|(node, silent, round_trip)| PeerStatus { node, silent, round_trip });
+    let flow = (any::<u64>(), any::<u64>(), 0..=1_000_000_u32).prop_map(
+        |(queue_bytes, sent_bytes_per_s, lost_per_million)| Flow { queue_bytes, sent_bytes_per_s, lost_per_million },
+    );
+    let peer = (node(), time(Duration::from_millis), time(Duration::from_micros), flow)
+        .prop_map(|(node, silent, round_trip, flow)| PeerStatus { node, silent, round_trip, flow });
     collection::vec(peer, 0..9)
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use proptest::{collection, option, prelude::*, sample::select};
-use sluice_cluster::{Labels, NodeId, NodeReport, PeerStatus, Registration};
+use sluice_cluster::{Flow, Labels, NodeId, NodeReport, PeerStatus, Registration};
 
 use super::*;
 use crate::{Saved, SavedType};
@@ -121,7 +121,12 @@ fn reports_travel_beside_the_frames() {
             workers: 2,
         },
     };
-    let peer = PeerStatus { node: NodeId(7), silent: None, round_trip: Some(Duration::from_micros(80)) };
+    let peer = PeerStatus {
+        node: NodeId(7),
+        silent: None,
+        round_trip: Some(Duration::from_micros(80)),
+        flow: Flow::default(),
+    };
     for report in [
         Report::Registration(registration),
         Report::Load(sluice_cluster::Load::default()),
