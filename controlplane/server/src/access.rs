@@ -3,6 +3,8 @@
 //!
 //! A token is `slc_ID_SECRET`. Its secret has 256 bits, so that a plain hash of it cannot be turned back.
 
+mod session;
+
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
@@ -24,6 +26,7 @@ use sluice_controlplane_store::{Change, MetaStore, Outcome, StoreError, Txn, Wat
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
+pub(crate) use self::session::Sessions;
 use crate::control::{LAYOUT, hex, open, seal, wall_ms};
 
 /// What somebody may do. A higher role may do all that a lower one may.
@@ -64,6 +67,16 @@ pub struct TokenRow {
     /// Until when it lets in; for ever without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
+}
+
+impl TokenRow {
+    fn is_valid(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_none_or(|expires| now_ms < expires)
+    }
+
+    fn caller(&self, id: &str) -> Caller {
+        Caller { id: id.to_owned(), name: self.name.clone(), role: self.role }
+    }
 }
 
 /// All tokens.
@@ -118,8 +131,7 @@ impl Access {
         let row = tokens.get(id)?;
         let hash = hash(secret);
         let is_same = is_equal(hash.as_bytes(), row.hash.as_bytes());
-        let is_valid = row.expires_ms.is_none_or(|expires| wall_ms() < expires);
-        (is_same && is_valid).then(|| Caller { id: id.to_owned(), name: row.name.clone(), role: row.role })
+        (is_same && row.is_valid(wall_ms())).then(|| row.caller(id))
     }
 
     /// All tokens by id.

@@ -3,8 +3,10 @@
 //! Every route is a row of one table ([`route`]): its path, who may use it, what it does. The document is made from the same
 //! table. Handlers ask the driver, or write what `controlplane/core` has worked out.
 
+mod assets;
 mod change;
 mod cluster;
+mod events;
 mod load;
 mod nodes;
 mod openapi;
@@ -12,20 +14,24 @@ mod placement;
 mod reply;
 mod resource;
 mod route;
+mod session;
 mod tokens;
 mod transport;
 
 use std::sync::Arc;
 
 pub use self::openapi::document as openapi_document;
-pub(crate) use self::transport::{serve, tls};
+pub(crate) use self::{
+    events::Events,
+    transport::{serve, tls},
+};
 use self::{
     reply::{Problem, Reply},
     route::{Op, Request},
 };
 use crate::{
     Authority,
-    access::{Access, Caller},
+    access::{Access, Caller, Sessions},
     config::ControlConfig,
     control::{Handle, JoinTokens},
 };
@@ -37,6 +43,8 @@ pub struct Api {
     access: Access,
     join: JoinTokens,
     authority: Arc<Authority>,
+    sessions: Sessions,
+    events: Events,
     /// The name of this replica.
     name: String,
 }
@@ -51,11 +59,20 @@ impl Api {
         join: JoinTokens,
         authority: Arc<Authority>,
     ) -> Self {
-        Self { handle, access, join, authority, name: config.control.name.clone() }
+        let (sessions, events) = (Sessions::new(&authority), Events::default());
+        Self { handle, access, join, authority, sessions, events, name: config.control.name.clone() }
+    }
+
+    /// What tells browsers of changes; it has to run.
+    pub(crate) fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Answers a request.
     async fn answer(&self, request: &Request) -> Reply {
+        if let Some(asset) = assets::find(&request.method, &request.path, request.if_none_match.as_deref()) {
+            return asset;
+        }
         match self.dispatch(request).await {
             Ok(reply) => reply,
             Err(problem) => problem.reply(&request.path),
@@ -64,8 +81,10 @@ impl Api {
 
     async fn dispatch(&self, request: &Request) -> Result<Reply, Problem> {
         let (route, params) = route::find(&request.method, &request.path)?;
-        let caller = self.access.caller(request.authorization.as_deref());
-        let caller = match (route.role, caller) {
+        if !session::is_own(request) {
+            return Err(Problem::csrf());
+        }
+        let caller = match (route.role, self.caller(request)) {
             (None, _) => None,
             (Some(_), None) => return Err(Problem::unauthenticated()),
             (Some(role), Some(caller)) if caller.role < role => return Err(Problem::forbidden(&caller, role)),
@@ -93,6 +112,9 @@ impl Call<'_> {
             Op::Metrics => self.metrics().await,
             Op::OpenApi => Ok(Reply::json(200, &openapi::document())),
             Op::Whoami => self.whoami(),
+            Op::LogIn => self.log_in(),
+            Op::LogOut => Ok(self.log_out()),
+            Op::Events => self.events(),
             Op::Overview => self.overview().await,
             Op::Alarms => self.alarms().await,
             Op::Store => self.store().await,
@@ -127,6 +149,14 @@ impl Call<'_> {
     /// The n-th name in the path.
     fn param(&self, nth: usize) -> &str {
         self.params.get(nth).map_or("", String::as_str)
+    }
+
+    fn events(&self) -> Result<Reply, Problem> {
+        let (api, request) = (self.api.clone(), self.request.clone());
+        let feed =
+            self.api.events.listen(self.request.last_event_id.as_deref(), move || api.caller(&request).is_some());
+        let full = || Problem::new(503, "events.full", "too many listen", "close some windows, or ask another replica");
+        feed.map(Reply::feed).ok_or_else(full)
     }
 
     fn whoami(&self) -> Result<Reply, Problem> {

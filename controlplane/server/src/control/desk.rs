@@ -21,9 +21,16 @@ pub struct Desk {
     pub(super) publishers: Option<Publishers>,
     pub(super) store_status: Option<Result<Status, StoreError>>,
     pub(super) began: Instant,
+    /// How many reports nodes have sent, and how often they have come, gone or held something else.
+    pub(super) heard: (u64, u64),
 }
 
 impl Desk {
+    /// How many reports nodes have sent, and how often they have come, gone or held something else.
+    pub(crate) fn heard(&self) -> (u64, u64) {
+        self.heard
+    }
+
     /// The reconciler.
     #[must_use]
     pub fn reconciler(&self) -> &Reconciler {

@@ -97,8 +97,14 @@ impl Driver {
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let (revision, seen) = watch::channel(0);
         let watch = store.watch(schema::STATE, None);
-        let desk =
-            Desk { reconciler, streams: BTreeMap::new(), publishers: None, store_status: None, began: Instant::now() };
+        let desk = Desk {
+            reconciler,
+            streams: BTreeMap::new(),
+            publishers: None,
+            store_status: None,
+            began: Instant::now(),
+            heard: (0, 0),
+        };
         let handle = Handle { asks, store: Arc::clone(&store), revision: seen };
         let driver = Self {
             desk,

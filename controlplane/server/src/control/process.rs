@@ -93,11 +93,14 @@ impl ControlServer {
         };
         let tokens = JoinTokens::new(Arc::clone(&store));
         let api = Api::new(config, handle, access, tokens.clone(), Arc::clone(&authority));
+        let events = api.events();
+        let watched = server.handle.clone();
         let join = Join::new(Arc::clone(&authority), Arc::new(tokens));
         let election = election::run(store, advertised, config.store.lease.as_std(), resign, leases);
         Ok(server.running([
             spawn(stopped.clone(), "driver", |stop| driver.run(stop)),
             spawn(stopped.clone(), "nodes", |stop| serve(nodes, authority, push, join, ServeSettings::default(), stop)),
+            spawn(stopped.clone(), "events", |stop| events.run(watched, stop)),
             spawn(stopped, "http", |stop| http::serve(http, tls, api, stop)),
             tokio::spawn(election),
         ]))

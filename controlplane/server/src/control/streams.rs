@@ -29,6 +29,10 @@ pub(crate) struct Stream {
 impl Driver {
     pub(super) fn on_event(&mut self, event: Event) {
         match event {
+            Event::Report { .. } => self.desk.heard.0 += 1,
+            Event::Connected { .. } | Event::Status { .. } | Event::Gone { .. } => self.desk.heard.1 += 1,
+        }
+        match event {
             Event::Connected { stream, node, remote, registration, status, reply } => {
                 self.on_connected(stream, node, (remote, registration, status), reply);
             }

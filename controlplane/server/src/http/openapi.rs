@@ -23,7 +23,15 @@ pub fn document() -> Value {
                             page. ETag is the revision of what is shown: send it as If-Match with a change.",
         },
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "slc_ID_SECRET"}},
+            "securitySchemes": {
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "sluice_session",
+                    "description": "of browsers; what changes something needs the header X-Sluice-Csrf besides",
+                },
+                "token": {"type": "http", "scheme": "bearer", "description": "slc_ID_SECRET"},
+            },
             "schemas": {
                 "Problem": {
                     "type": "object",
@@ -53,7 +61,9 @@ fn operation(route: &Route) -> Value {
     let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
     let security =
         route.role.map_or_else(|| json!([]), |role| json!([{"token": [format!("{role:?}").to_lowercase()]}]));
+    let tags: &[&str] = if route.is_for_browsers { &["browser"] } else { &[] };
     json!({
+        "tags": tags,
         "operationId": format!("{:?}", route.op),
         "summary": route.summary,
         "parameters": in_path.chain(query).collect::<Vec<_>>(),

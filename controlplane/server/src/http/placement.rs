@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_cluster::{Label, NodeId, Replicas};
+use sluice_cluster::{Label, NodeId, Policies, Replicas};
 use sluice_controlplane_core::{
-    Loss, PlacementDiff,
-    intent::{self, Preview, Refusal, SpecChange},
+    Loss, PlacementDiff, PlanInput,
+    intent::{self, Refusal, SpecChange},
     record::{History, PlanRecord, PolicyChange, RecordKey},
     simulate,
     view::View,
@@ -92,19 +92,20 @@ impl Call<'_> {
         let preview = self.api.handle.ask(move |desk| {
             let (view, input) = (desk.reconciler().view()?, desk.reconciler().plan_input()?);
             let id = Label::parse("dry").ok()?;
-            Some(intent::make(view, id, &changes, &author).map(|(_, policies)| intent::preview(&input, policies)))
+            Some(intent::make(view, id, &changes, &author).map(|(_, policies)| preview_value(&input, policies)))
         });
-        Ok(Reply::json(200, &preview_value(&preview.await?.ok_or_else(Problem::unread)??)))
+        Ok(Reply::json(200, &preview.await?.ok_or_else(Problem::unread)??))
     }
 
     pub(super) async fn placement(&self) -> Result<Reply, Problem> {
         let page = Page::of(self.request)?;
         let value = self.api.handle.ask(move |desk| {
             let view = desk.reconciler().view()?;
-            let placement = view.placement().ok()?;
+            let (placement, policies) = (view.placement().ok()?, view.policies().ok()?);
             let rows = placement.shards().iter().map(|(key, of)| {
                 let order = format!("{:05}/{:05}", key.keyspace.0, key.shard.0);
-                (order, json!({"shard": key.to_string(), "replicas": replicas(of)}))
+                let policy = policies.of(key.keyspace).map(|policy| policy.name.to_string());
+                (order, json!({"shard": key.to_string(), "policy": policy, "replicas": replicas(of)}))
             });
             let mut value = page.cut(rows.collect());
             value["version"] = json!(placement.version().to_string());
@@ -143,7 +144,7 @@ impl Call<'_> {
             let (view, input) = (desk.reconciler().view()?, desk.reconciler().plan_input()?);
             let plan = view.plan(&wanted)?;
             let policies = planned_policies(view, plan).ok()?;
-            let mut value = preview_value(&intent::preview(&input, policies));
+            let mut value = preview_value(&input, policies);
             value["id"] = json!(plan.id.to_string());
             value["parent"] = json!({"intent": plan.parent_intent, "placement": plan.parent_placement.to_string()});
             let is_current =
@@ -260,14 +261,14 @@ fn shown(view: &View, policy: &sluice_cluster::Policy) -> Value {
 }
 
 /// The policies that a plan leads to.
-fn planned_policies(view: &View, plan: &PlanRecord) -> Result<sluice_cluster::Policies, Refusal> {
+fn planned_policies(view: &View, plan: &PlanRecord) -> Result<Policies, Refusal> {
     let changed = |name: &Label| plan.changes.iter().any(|change| change.name() == name);
     let kept = view.own_policies().filter(|policy| !changed(&policy.name)).cloned();
     let put = plan.changes.iter().filter_map(|change| match change {
         PolicyChange::Put(policy) => Some(policy.clone()),
         PolicyChange::Delete(_) => None,
     });
-    Ok(sluice_cluster::Policies::new(kept.chain(put))?)
+    Ok(Policies::new(kept.chain(put))?)
 }
 
 fn replicas(of: &Replicas) -> Value {
@@ -281,22 +282,25 @@ fn replicas(of: &Replicas) -> Value {
     })
 }
 
-fn preview_value(preview: &Preview) -> Value {
+/// What policies would do.
+fn preview_value(input: &PlanInput, policies: Policies) -> Value {
+    let preview = intent::preview(input, policies.clone());
     json!({
         "moves": preview.changes.shards.len(),
         "copies": preview.changes.copies(),
         "steps": preview.steps,
         "settled": preview.is_settled,
         "first_step": preview.first.to_string(),
-        "changes": changes(&preview.changes),
+        "changes": changes(&preview.changes, &policies),
         "summary": preview.changes.to_string(),
     })
 }
 
-fn changes(of: &PlacementDiff) -> Value {
+fn changes(of: &PlacementDiff, policies: &Policies) -> Value {
     let shard = |(key, change): (&sluice_cluster::ShardKey, &sluice_controlplane_core::ShardChange)| {
         json!({
             "shard": key.to_string(),
+            "policy": policies.of(key.keyspace).map(|policy| policy.name.to_string()),
             "before": change.before.as_ref().map(replicas),
             "after": change.after.as_ref().map(replicas),
         })

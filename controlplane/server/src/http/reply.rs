@@ -1,16 +1,19 @@
 //! Answers: JSON, or a problem as in RFC 9457.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sluice_controlplane_core::intent::Refusal;
 use sluice_controlplane_store::StoreError;
+use tokio::sync::mpsc;
 
+use super::route::CSRF_HEADER;
 use crate::{
     access::{Caller, Role},
     control::Stopping,
 };
 
 /// An answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
@@ -19,15 +22,32 @@ pub(super) struct Reply {
     pub(super) etag: Option<u64>,
     /// Where to look what becomes of it.
     pub(super) location: Option<String>,
+    /// Further headers.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// What comes instead of a body, piece by piece.
+    pub(super) feed: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Reply {
     pub(super) fn json(status: u16, value: &Value) -> Self {
-        Self { status, content_type: "application/json", body: pretty(value), etag: None, location: None }
+        Self { status, ..Self::bytes("application/json", pretty(value)) }
     }
 
     pub(super) fn text(content_type: &'static str, text: String) -> Self {
-        Self { status: 200, content_type, body: text.into_bytes(), etag: None, location: None }
+        Self::bytes(content_type, text.into_bytes())
+    }
+
+    pub(super) fn bytes(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status: 200, content_type, body, etag: None, location: None, headers: Vec::new(), feed: None }
+    }
+
+    pub(super) fn feed(feed: mpsc::Receiver<Bytes>) -> Self {
+        Self { feed: Some(feed), ..Self::bytes("text/event-stream", Vec::new()) }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
     }
 
     pub(super) fn etag(self, revision: u64) -> Self {
@@ -62,6 +82,15 @@ impl Problem {
         let detail =
             "send a token: Authorization: Bearer slc_…; the first one is in the file bootstrap-token of control";
         Self::new(401, "auth.required", "who asks is not known", detail)
+    }
+
+    pub(super) fn wrong_token() -> Self {
+        Self::new(401, "auth.wrong_token", "the token lets nobody in", "it is not one, was revoked, or has expired")
+    }
+
+    pub(super) fn csrf() -> Self {
+        let detail = format!("what is changed by a session needs the header {CSRF_HEADER}, with any value");
+        Self::new(403, "auth.csrf", "this does not come from the dashboard", detail)
     }
 
     pub(super) fn forbidden(caller: &Caller, needed: Role) -> Self {

@@ -14,8 +14,17 @@ pub(super) struct Request {
     pub(super) authorization: Option<String>,
     pub(super) if_match: Option<String>,
     pub(super) if_none_match: Option<String>,
+    pub(super) cookies: Vec<String>,
+    /// Whether it has the header [`CSRF_HEADER`].
+    pub(super) has_csrf_header: bool,
+    pub(super) last_event_id: Option<String>,
+    /// Whether it came with TLS, here or to a proxy.
+    pub(super) is_encrypted: bool,
     pub(super) body: Vec<u8>,
 }
+
+/// What a page of this origin sends with what changes something.
+pub(super) const CSRF_HEADER: &str = "x-sluice-csrf";
 
 /// What a route does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +35,9 @@ pub(super) enum Op {
     Metrics,
     OpenApi,
     Whoami,
+    LogIn,
+    LogOut,
+    Events,
     Overview,
     Alarms,
     Store,
@@ -68,6 +80,18 @@ pub(super) struct Route {
     pub(super) summary: &'static str,
     /// Parameters behind the question mark, each with what it means.
     pub(super) query: &'static [(&'static str, &'static str)],
+    /// Whether it is for browsers only: what it does makes no sense for a program with a token.
+    pub(super) is_for_browsers: bool,
+}
+
+const fn browsers(
+    method: &'static str,
+    path: &'static str,
+    role: Option<Role>,
+    op: Op,
+    summary: &'static str,
+) -> Route {
+    Route { is_for_browsers: true, ..route(method, path, role, op, summary, &[]) }
 }
 
 const fn route(
@@ -78,7 +102,7 @@ const fn route(
     summary: &'static str,
     query: &'static [(&'static str, &'static str)],
 ) -> Route {
-    Route { method, path, role, op, summary, query }
+    Route { method, path, role, op, summary, query, is_for_browsers: false }
 }
 
 const VIEWER: Option<Role> = Some(Role::Viewer);
@@ -89,7 +113,7 @@ const PAGE: [(&str, &str); 2] =
     [("cursor", "next_cursor of the page before"), ("limit", "entries of a page, 1 to 1000")];
 
 /// All routes.
-pub(super) const ROUTES: [Route; 34] = [
+pub(super) const ROUTES: [Route; 37] = [
     route("GET", "/health", None, Op::Health, "whether the process lives", &[]),
     route("GET", "/ready", None, Op::Ready, "whether this replica can serve", &[]),
     route(
@@ -103,6 +127,9 @@ pub(super) const ROUTES: [Route; 34] = [
     route("GET", "/metrics", VIEWER, Op::Metrics, "figures for Prometheus", &[]),
     route("GET", "/api/v1/openapi.json", VIEWER, Op::OpenApi, "this document", &[]),
     route("GET", "/api/v1/whoami", VIEWER, Op::Whoami, "who asks", &[]),
+    browsers("POST", "/api/v1/session", None, Op::LogIn, "exchanges a token for a cookie"),
+    browsers("DELETE", "/api/v1/session", None, Op::LogOut, "takes the cookie away"),
+    browsers("GET", "/api/v1/events", VIEWER, Op::Events, "which kinds of things have changed, as it happens"),
     route("GET", "/api/v1/overview", VIEWER, Op::Overview, "the cluster on one page", &[]),
     route("GET", "/api/v1/alarms", VIEWER, Op::Alarms, "what somebody should do something about", &[]),
     route("GET", "/api/v1/store", VIEWER, Op::Store, "the metadata store", &[]),
@@ -227,14 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn no_two_rows_are_the_same_and_only_health_is_open() {
+    fn no_two_rows_are_the_same_and_only_health_and_the_login_are_open() {
         let mut seen: Vec<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), ROUTES.len());
         let open: Vec<_> = ROUTES.iter().filter(|route| route.role.is_none()).map(|route| route.path).collect();
-        assert_eq!(open, ["/health", "/ready"]);
-        let changing = ROUTES.iter().filter(|route| route.method != "GET" && route.op != Op::Simulate);
+        assert_eq!(open, ["/health", "/ready", "/api/v1/session", "/api/v1/session"]);
+        let harmless = [Op::Simulate, Op::LogIn, Op::LogOut];
+        let changing = ROUTES.iter().filter(|route| route.method != "GET" && !harmless.contains(&route.op));
         assert!(changing.clone().count() > 10 && changing.into_iter().all(|route| route.role >= Some(Role::Operator)));
     }
 }

@@ -1,6 +1,6 @@
 //! Connections: a bound on how many, on how long, on how much.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, io, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hyper::server::conn::http1;
@@ -17,18 +17,19 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
-use tonic::codegen::tokio_stream::StreamExt as _;
+use tonic::codegen::tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tracing::debug;
 use warp::{
-    Buf, Filter,
+    Buf, Filter, Reply as _,
     http::{HeaderMap, Method, Response, header},
     path::FullPath,
+    reply,
 };
 
 use super::{
     Api,
     reply::{Problem, Reply},
-    route::Request,
+    route::{CSRF_HEADER, Request},
 };
 use crate::config::Http;
 
@@ -64,7 +65,7 @@ pub(crate) async fn serve(
 }
 
 async fn accept(listener: TcpListener, tls: Option<Arc<TlsContext>>, api: Api) {
-    let service = warp::service(routes(api));
+    let service = warp::service(routes(api, tls.is_some()));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // They end with this.
     let mut connections = JoinSet::new();
@@ -115,7 +116,10 @@ where
 }
 
 /// Everything comes in here: routes are a table of this interface's own.
-fn routes(api: Api) -> impl Filter<Extract = (Response<Vec<u8>>,), Error = warp::Rejection> + Clone + Send + Sync {
+fn routes(
+    api: Api,
+    has_tls: bool,
+) -> impl Filter<Extract = (reply::Response,), Error = warp::Rejection> + Clone + Send + Sync {
     let with_api = warp::any().map(move || api.clone());
     let query = warp::query::<BTreeMap<String, String>>().or(warp::any().map(BTreeMap::new)).unify();
     warp::method()
@@ -124,15 +128,27 @@ fn routes(api: Api) -> impl Filter<Extract = (Response<Vec<u8>>,), Error = warp:
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .and(with_api)
-        .then(|method: Method, path: FullPath, query, headers: HeaderMap, body, api: Api| async move {
-            let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        .then(move |method: Method, path: FullPath, query, headers: HeaderMap, body, api: Api| async move {
+            let texts = |name: &str| {
+                headers
+                    .get_all(name)
+                    .iter()
+                    .filter_map(|value| value.to_str().ok())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            let text = |name: &str| texts(name).into_iter().next();
             let request = Request {
                 method: method.to_string(),
                 path: path.as_str().to_owned(),
                 query,
-                authorization: text(header::AUTHORIZATION),
-                if_match: text(header::IF_MATCH),
-                if_none_match: text(header::IF_NONE_MATCH),
+                authorization: text("authorization"),
+                if_match: text("if-match"),
+                if_none_match: text("if-none-match"),
+                cookies: texts("cookie"),
+                has_csrf_header: headers.contains_key(CSRF_HEADER),
+                last_event_id: text("last-event-id"),
+                is_encrypted: has_tls || text("x-forwarded-proto").is_some_and(|proto| proto == "https"),
                 body: Vec::new(),
             };
             match timeout(BODY_PATIENCE, read(body)).await {
@@ -168,11 +184,18 @@ async fn read<B: Buf>(
     Some(bytes)
 }
 
-fn response(reply: Reply) -> Response<Vec<u8>> {
+fn response(mut reply: Reply) -> reply::Response {
     let mut response = Response::builder()
         .status(reply.status)
         .header(header::CONTENT_TYPE, reply.content_type)
-        .header(header::CACHE_CONTROL, "no-store");
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::REFERRER_POLICY, "no-referrer");
+    if !reply.headers.iter().any(|(name, _)| *name == "cache-control") {
+        response = response.header(header::CACHE_CONTROL, "no-store");
+    }
+    for (name, value) in &reply.headers {
+        response = response.header(*name, value);
+    }
     if let Some(revision) = reply.etag {
         response = response.header(header::ETAG, format!("\"{revision}\""));
     }
@@ -183,7 +206,16 @@ fn response(reply: Reply) -> Response<Vec<u8>> {
         response = response.header(header::WWW_AUTHENTICATE, "Bearer");
     }
     // Its parts are this interface's own.
-    response.body(reply.body).unwrap_or_default()
+    let head = response.body(std::mem::take(&mut reply.body)).unwrap_or_default();
+    match reply.feed {
+        None => head.into_response(),
+        Some(feed) => {
+            let (parts, _) = head.into_parts();
+            let mut response = reply::stream(ReceiverStream::new(feed).map(Ok::<_, Infallible>)).into_response();
+            (*response.status_mut(), *response.headers_mut()) = (parts.status, parts.headers);
+            response
+        }
+    }
 }
 
 const CONNECTIONS_MAX: usize = 256;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic names the test")]
 
+mod browser;
+
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
@@ -198,6 +200,10 @@ async fn every_route_answers_and_what_it_answers_can_be_read() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{id}", "00000000000000ff").replace("{name}", "x").replace("{number}", "0");
+            if path == "/api/v1/events" {
+                // It goes on for ever: a test of its own reads it.
+                continue;
+            }
             let (status, head, body) = replica.ask(&method.to_uppercase(), &path, &[], &Value::Null).await;
             let what = format!("{method} {path}: {status} {body}");
             assert!(status < 500 && status != 401 && status != 405, "{what}");

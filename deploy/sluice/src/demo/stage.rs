@@ -117,7 +117,7 @@ impl<'a> Stage<'a> {
         }
         let rows = self.linked_rows().await;
         self.console.say(&table(&rows));
-        self.console.say(&self.invitation(start.elapsed()));
+        self.console.say(&self.invitation(&token, start.elapsed()));
         Ok(())
     }
 
@@ -306,7 +306,7 @@ impl<'a> Stage<'a> {
         format!("{}: {error}", self.home.path().display())
     }
 
-    fn invitation(&self, took: Duration) -> String {
+    fn invitation(&self, token: &str, took: Duration) -> String {
         let (api, first) = (self.plan.api, &self.plan.nodes[0]);
         let (last, token_file) = (self.plan.nodes.last().unwrap_or(first), self.home.api_token());
         let mut tries = vec![
@@ -319,7 +319,8 @@ impl<'a> Stage<'a> {
         }
         let kept = if self.home.is_temporary() { "gone at the end" } else { "kept" };
         format!(
-            "API        http://{api}/api/v1    token in {}\n\
+            "Dashboard  http://{api}/?token={token}\n\
+             API        http://{api}/api/v1    token in {}\n\
              Files      {} ({kept})\n\
              Try:       {}\n\
              ready in {:.1} s; Ctrl-C ends it",
