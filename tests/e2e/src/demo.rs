@@ -66,6 +66,14 @@ impl Demo {
         ask(self.api, &self.token, method, path, body)
     }
 
+    /// The link to the dashboard that the demo prints.
+    #[must_use]
+    pub fn dashboard(&self) -> String {
+        let said = self.service.log_tail(usize::MAX);
+        let link = said.lines().find_map(|line| line.strip_prefix("Dashboard"));
+        link.unwrap_or_else(|| panic!("no link in:\n{said}")).trim().to_owned()
+    }
+
     /// Gives the running demo an order, such as `partition eu us`.
     ///
     /// # Panics

@@ -132,7 +132,7 @@ function draw() {
 }
 
 function drawHead(current) {
-  const item = ([name, page]) => h("a", { href: link(name), "aria-current": name === current ? "page" : null }, page.title);
+  const item = ([name, page]) => h("a", { href: link(name), "aria-current": name === current ? "page" : null }, page.short ?? page.title);
   show(
     head,
     h("a", { class: "brand", href: link("overview") }, h("img", { src: "/ui/icon.svg", alt: "", width: 22, height: 22 }), "Sluice"),

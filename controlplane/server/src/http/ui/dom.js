@@ -34,9 +34,11 @@ export function show(element, ...wanted) {
 function children(old, fresh) {
   const wanted = [...fresh.childNodes];
   wanted.forEach((node, at) => {
+    // What is before something that stays has gone. Nothing that stays is moved: it would lose the focus.
+    while (!isAlike(old.childNodes[at], node) && isAmong(node, [...old.childNodes].slice(at + 1))) old.childNodes[at].remove();
     const there = old.childNodes[at];
     if (!there) old.append(node);
-    else if (!isAlike(there, node)) there.replaceWith(node);
+    else if (!isAlike(there, node)) isAmong(there, wanted.slice(at + 1)) ? there.before(node) : there.replaceWith(node);
     else if (node.nodeType === Node.TEXT_NODE) there.data !== node.data && (there.data = node.data);
     else update(there, node);
   });
@@ -44,7 +46,16 @@ function children(old, fresh) {
 }
 
 function isAlike(a, b) {
-  return a.nodeType === b.nodeType && a.nodeName === b.nodeName && a.getAttribute?.("data-key") === b.getAttribute?.("data-key");
+  return a?.nodeName === b.nodeName && key(a) === key(b);
+}
+
+/** Whether one of them is it by its key. */
+function isAmong(node, others) {
+  return key(node) !== null && others.some((other) => isAlike(other, node));
+}
+
+function key(node) {
+  return node.getAttribute?.("data-key") ?? null;
 }
 
 function update(old, fresh) {

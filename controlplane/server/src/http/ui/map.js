@@ -6,6 +6,7 @@ import { byPolicy, fleet, grid, home, tag } from "./shards.js";
 
 export const page = {
   title: "Shard map",
+  short: "Shards",
   topics: ["nodes", "placement"],
   same: ({ params }) => {
     const topic = params.get("topic");

@@ -176,7 +176,7 @@ function preview({ plan, placement, nodes }, known, context) {
       rows.length ? [...byPolicy(rows)].map(([name, of]) => [h("h4", {}, name), grid({ rows: of, nodes: known, lit: (row) => changed.has(row.shard), marked: (row) => changed.has(row.shard) && isNews(changed.get(row.shard)), label: `${title}: shards of ${name}` })]) : h("p", { class: "quiet" }, "nothing"),
     );
   return [
-    h("section", { class: "card planhead" }, h("h2", {}, `Plan ${plan.id}`), h("p", { class: "quiet" }, `by ${plan.by}, ${day(plan.at)}, from revision ${plan.parent.intent}: ${plan.applicable ? "nothing has changed yet" : "the cluster has changed since"}`), wants(plan, known), summary(plan, before, after), warnings(plan, known), actions(plan, apply, back, context)),
+    h("section", { class: "card planhead" }, h("h2", {}, `Plan ${plan.id}`), h("p", { class: "quiet" }, `by ${plan.by}, ${day(plan.at)}, from revision ${plan.parent.intent}: ${plan.applicable ? "nothing has changed yet" : "the cluster has changed since"}`), wants(plan, known), summary(plan, before, after), warnings(plan, after, known), actions(plan, apply, back, context)),
     h("div", { class: "beside" }, maps("Before", before), maps("After", after)),
     bars(plan, before, after, known),
     moves(plan.changes.shards.filter(isNews), known),
@@ -195,16 +195,18 @@ function summary(plan, before, after) {
 }
 
 /** What an operator should know before. */
-function warnings(plan, known) {
+function warnings(plan, after, known) {
   const found = [];
   const nowhere = plan.changes.shards.filter(({ after }) => after && !after.voters.length).length;
-  if (nowhere) found.push(`${nowhere} shards have no node that they may be at, and wait.`);
+  if (nowhere) found.push(`${nowhere} placed shards lose every node.`);
   if (!plan.settled) found.push("It does not come to rest within the steps that were looked at.");
   if (!plan.applicable) found.push("It cannot be applied any more: make it again.");
   const silent = new Set(plan.changes.shards.flatMap(({ after }) => after?.voters ?? []).filter((id) => known.get(id)?.live === false));
   if (silent.size) found.push(`Shards would be at nodes that are silent: ${[...silent].map((id) => known.get(id).label).join(", ")}.`);
   for (const { put } of plan.policies.filter((change) => change.put)) {
     const { name, region } = { name: put.metadata.name, region: put.spec.home.region };
+    const missing = put.spec.shards - after.filter((row) => row.policy === name).length;
+    if (missing > 0) found.push(`${missing} shards of ${name} have no node that they may be at, and wait.`);
     if (region && ![...known.values()].some((node) => node.region === region)) found.push(`No node is in region ${region}, the home of ${name}.`);
     if (put.spec.remoteSubscribers === "deny") found.push(`Subscribers outside of its region get nothing of ${name}.`);
   }
