@@ -57,7 +57,10 @@ fn is_local(line: &str) -> bool {
 fn every_route_of_control_is_asked_by_a_command_and_commands_ask_no_other() {
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let methods = |(path, of): (&String, &Value)| -> Vec<(String, String)> {
-        of.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())).collect()
+        let for_programs =
+            |of: &Value| of["tags"].as_array().is_none_or(|tags| !tags.iter().any(|tag| tag == "browser"));
+        let methods = of.as_object().unwrap().iter().filter(|(_, of)| for_programs(of));
+        methods.map(|(method, _)| (method.to_uppercase(), path.clone())).collect()
     };
     let published: BTreeSet<_> = document["paths"].as_object().unwrap().iter().flat_map(methods).collect();
     let excepted = NOT_FOR_TERMINALS.map(|(method, path)| (method.to_owned(), path.to_owned()));
