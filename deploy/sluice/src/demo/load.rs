@@ -65,7 +65,11 @@ impl Load {
         for (row, market) in markets.iter().enumerate() {
             let account = Arc::clone(&account);
             let client_id = format!("demo-{}", market.name);
-            let role = subscriber::Role { row, client_id, nodes: Arc::clone(&market.nodes), rows: Arc::clone(&rows) };
+            // Its first node is not the one that the first sensor uses.
+            let own = market.nodes.iter().rev();
+            let others = markets.iter().filter(|other| other.name != market.name).flat_map(|other| other.nodes.iter());
+            let nodes = own.chain(others).copied().collect();
+            let role = subscriber::Role { row, client_id, nodes, rows: Arc::clone(&rows) };
             subscribers.spawn(subscriber::run(role, account, ready.clone()));
         }
         // What is published before would be missing for good reason.

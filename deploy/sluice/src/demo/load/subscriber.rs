@@ -1,4 +1,5 @@
-//! A client that wants everything and keeps its session, whichever node of its region it is connected to.
+//! A client that wants everything and keeps its session, whichever node it is connected to: one of its region, or any other
+//! while none is there.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,8 @@ pub(super) struct Role {
     /// Its place in the account.
     pub(super) row: usize,
     pub(super) client_id: String,
-    pub(super) nodes: Arc<[SocketAddr]>,
+    /// Nodes of its region, at least one, and then all others.
+    pub(super) nodes: Vec<SocketAddr>,
     /// The row of the sensor of each topic.
     pub(super) rows: Arc<BTreeMap<String, usize>>,
 }
@@ -35,13 +37,15 @@ pub(super) struct Role {
 /// Receives until it is dropped. Says `ready` once, when the subscription is granted.
 pub(super) async fn run(role: Role, account: Arc<Mutex<Account>>, ready: Sender<()>) {
     let mut ready = Some(ready);
-    for attempt in 0_usize.. {
-        // Its first node is not the one that the first sensor uses.
-        let node = role.nodes[(role.nodes.len() - 1 + attempt) % role.nodes.len()];
+    let mut failed = 0;
+    loop {
+        let node = role.nodes[failed % role.nodes.len()];
         // A demo that keeps its data may have one of an earlier run.
         let clean_start = ready.is_some();
         let hello = Hello { client_id: &role.client_id, clean_start, expiry_s: EXPIRY_S };
+        failed += 1;
         if let Ok(mut client) = Client::connect(node, hello).await {
+            failed = 0;
             // It ended, and is tried again.
             let _ = receive(&mut client, &role, &account, &mut ready).await;
         }
