@@ -103,6 +103,9 @@ pub struct Gate {
     outputs: VecDeque<GateOutput>,
     /// Counts the links that were begun, to whichever node: each has a higher generation than those before.
     links_begun: u32,
+    /// Workers that have not told what their restored sessions want, a bit each. Before they have, this node would have
+    /// others believe that nobody wants anything, and tell them that what they send is for nobody.
+    restoring: u64,
     /// Nodes for which something may be ready.
     dirty: Vec<NodeId>,
     /// Whether interest may have to be sent, or was acknowledged.
@@ -222,7 +225,7 @@ impl Gate {
         assert!((1..64).contains(&settings.workers), "a node in a cluster has 1 to 63 workers");
         let table =
             RoutingTable::new(settings.node, settings.region.clone(), settings.incarnation, &settings.interest_limits);
-        Self {
+        let mut gate = Self {
             sharding: Sharding::new(settings.shards, settings.workers),
             source: InterestSource::new(settings.incarnation, settings.interest_limits),
             remote: Remote::new(table, settings.workers, settings.seed),
@@ -245,8 +248,11 @@ impl Gate {
             turn: 0,
             scratch: Vec::new(),
             stats: GateStats::default(),
+            restoring: (1 << settings.workers) - 1,
             settings,
-        }
+        };
+        gate.tell_all(&Frame::Hello { ticket: OPENING_TICKET });
+        gate
     }
 
     /// The id that the gate has among the workers: one above the last.
@@ -383,7 +389,7 @@ impl Gate {
 
     /// The next frame for control, when there is room for one.
     pub fn poll_control(&mut self, now: Now) -> Option<InterestFrame> {
-        if !self.has_control {
+        if !self.has_control || self.restoring != 0 {
             return None;
         }
         self.source.poll_transmit(CONTROL, Duration::from_millis(now.mono_ms))
@@ -448,6 +454,8 @@ impl Gate {
             }
             // All that is known has been told, and what is not known is taken to be wanted.
             Frame::Hello { ticket } => self.done(from, ticket, pending::TAKEN),
+            // It comes behind all that the worker has told.
+            Frame::Done { ticket: OPENING_TICKET, .. } => self.restoring &= !(1 << from.0),
             Frame::Done { ticket, matched, refused } => {
                 self.on_worker_done(now, from, ticket, Outcome { matched, refused });
             }
@@ -575,6 +583,9 @@ impl Gate {
         self.tell_all(&Frame::Forget { node });
     }
 }
+
+/// Under which workers answer when they have told what their restored sessions want. Far from all others.
+const OPENING_TICKET: u64 = u64::MAX;
 
 /// Control among those that hear of this node's interest: no node has this id.
 const CONTROL: NodeId = NodeId(0);

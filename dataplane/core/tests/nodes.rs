@@ -262,6 +262,7 @@ fn a_node_that_was_killed_comes_back_with_what_it_had_acknowledged() {
     cluster.crash(1);
     cluster.publish(publisher, "t", QoS::AtLeastOnce, 2, "meanwhile");
     assert_eq!(cluster.read(publisher), ["puback #1 success"], "the second is nowhere on disk");
+    assert_eq!(cluster.refused_links, 1, "it would say that nobody wants anything");
     cluster.mend_all(1);
     assert_eq!(cluster.read(publisher), ["puback #2 success"]);
     let (subscriber, present) = cluster.connect(0, &name, false);

@@ -203,6 +203,9 @@ impl Exchange for GateDriver {
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
+        if !self.closing.is_empty() {
+            return Some(Duration::ZERO);
+        }
         // A millisecond later, so that it has come for certain by the node's time.
         let due_ms = self.gate.poll_timeout()?;
         Some(Duration::from_millis((due_ms + 1).saturating_sub(self.offset_ms)))

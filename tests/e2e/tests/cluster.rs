@@ -3,7 +3,12 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -206,6 +211,59 @@ fn clients_do_not_notice_that_control_and_etcd_are_gone() {
 }
 
 #[test]
+fn what_is_acknowledged_for_sessions_of_a_node_that_is_killed_arrives_when_it_is_back() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(3);
+    // Enough for every node to be the home of some.
+    let names: Vec<String> = (0..12).map(|nth| format!("keeper {nth}")).collect();
+    for name in &names {
+        let hello = Hello::persistent(Version::V5, name);
+        drop(Subscriber::start(cluster.nodes[0].mqtt, &hello, &["for/keepers"], QoS::AtLeastOnce).stop());
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = {
+        let (stop, address) = (Arc::clone(&stop), cluster.nodes[0].mqtt);
+        thread::spawn(move || {
+            let mut publisher = Publisher::start(address, "author");
+            let mut acknowledged = Vec::new();
+            for number in 0_u64.. {
+                let answer = publisher.send("for/keepers", number.to_string().as_bytes(), QoS::AtLeastOnce, false);
+                if !answer.is_error() {
+                    acknowledged.push(number);
+                }
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            acknowledged
+        })
+    };
+    for node in [1, 2, 1] {
+        thread::sleep(Duration::from_millis(500));
+        cluster.nodes[node].service.kill().unwrap();
+        thread::sleep(Duration::from_millis(300));
+        cluster.nodes[node].service.start();
+        cluster.nodes[node].until_ready();
+        cluster.until_linked();
+    }
+    thread::sleep(Duration::from_millis(500));
+    stop.store(true, Ordering::Relaxed);
+    let acknowledged = publisher.join().unwrap();
+    assert!(acknowledged.len() > 100, "{} were acknowledged", acknowledged.len());
+    for (nth, name) in names.iter().enumerate() {
+        let hello = Hello::persistent(Version::V5, name);
+        let keeper = Subscriber::start(cluster.nodes[nth % 3].mqtt, &hello, &[], QoS::AtLeastOnce);
+        assert!(keeper.session_present(), "{name}");
+        until("the last message arrives", || keeper.numbers("for/keepers").last() >= acknowledged.last());
+        let received: BTreeSet<u64> = keeper.numbers("for/keepers").into_iter().collect();
+        let missing: Vec<_> = acknowledged.iter().filter(|number| !received.contains(number)).collect();
+        assert!(missing.is_empty(), "{name} misses {missing:?} of {} that were acknowledged", acknowledged.len());
+        drop(keeper.stop());
+    }
+}
+
+#[test]
 fn an_etcd_that_was_restored_from_an_older_backup_is_noticed_and_nothing_is_pushed() {
     let _alone = alone();
     let mut cluster = Cluster::start(2);
@@ -227,7 +285,7 @@ fn an_etcd_that_was_restored_from_an_older_backup_is_noticed_and_nothing_is_push
     };
     until("all is quiet", || {
         let before = taken(&cluster);
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(500));
         before == taken(&cluster)
     });
     let before = taken(&cluster);

@@ -367,7 +367,7 @@ impl World {
     // Links.
 
     fn on_close(&mut self, node: usize, peer: usize, connection: u64, error: &LinkError) {
-        if !matches!(error, LinkError::Silent) {
+        if !matches!(error, LinkError::Silent | LinkError::Restoring) {
             self.ledger.fail("link", || format!("node {node} closes its connection to node {peer}: {error}"));
         }
         if self.lines[&pair(node, peer)].connection == Some(connection) {

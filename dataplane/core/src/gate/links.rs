@@ -22,8 +22,13 @@ use crate::{
 const INTEREST_AHEAD_BYTES: usize = 256 * 1024;
 
 impl Gate {
-    /// There is a connection to a node, which has proved that it is this node. An older one of it is void.
+    /// There is a connection to a node, which has proved that it is this node. An older one of it is void. Before this
+    /// node's workers have told what their restored sessions want, it is to be closed.
     pub fn connected(&mut self, now: Now, node: NodeId, connection: u64) {
+        if self.restoring != 0 {
+            self.outputs.push_back(GateOutput::Close { node, connection, error: LinkError::Restoring });
+            return;
+        }
         if let Some(peer) = self.nodes.get_mut(&node) {
             peer.link.connected(at(now), connection);
             mark(&mut self.dirty, node, peer);

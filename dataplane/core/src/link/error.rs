@@ -10,6 +10,9 @@ pub enum LinkError {
     /// The connection is not the link's: another one has taken its place.
     #[error("another connection has taken its place")]
     Replaced,
+    /// This node has just started.
+    #[error("it is still reading what it has stored")]
+    Restoring,
     /// The peer has not said Hello in time.
     #[error("the peer has not said Hello")]
     Silent,

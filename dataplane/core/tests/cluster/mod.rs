@@ -18,7 +18,7 @@ use sluice_cluster::{
 };
 use sluice_dataplane_core::{
     Gate, GateOutput, GateSettings, Input, Settings,
-    link::{Lane, LinkLimits},
+    link::{Lane, LinkError, LinkLimits},
 };
 use sluice_mqtt::{Connect, QoS, ReasonCode, Version as Mqtt, encode};
 use sluice_topic::Limits;
@@ -51,6 +51,8 @@ pub struct Cluster {
     wires: BTreeMap<(usize, usize, usize), Vec<u8>>,
     /// Messages that left each node for each other one, in bytes of their lane.
     pub sent_bytes: BTreeMap<(usize, usize), usize>,
+    /// Links that were refused because a node did not know yet what it has stored.
+    pub refused_links: usize,
     placement: Arc<Placement>,
     settings: Settings,
 }
@@ -75,6 +77,7 @@ impl Cluster {
             ready: BTreeSet::new(),
             wires: BTreeMap::new(),
             sent_bytes: BTreeMap::new(),
+            refused_links: 0,
             placement: Arc::new(spread(&ids, Keyspaces::default())),
             settings: settings.clone(),
         };
@@ -84,6 +87,7 @@ impl Cluster {
             cluster.nodes.push(Node { id, region, incarnation: 1, broker, gate });
         }
         (0..regions.len()).for_each(|node| cluster.introduce(node));
+        cluster.settle();
         for a in 0..regions.len() {
             (a + 1..regions.len()).for_each(|b| cluster.link(a, b));
         }
@@ -200,6 +204,10 @@ impl Cluster {
         broker.crash();
         *gate = Gate::new(gate_settings(*id, region, *incarnation, broker.worker_count(), &settings));
         self.introduce(node);
+        // Somebody is quicker than its workers.
+        let other = self.nodes[others[0]].id;
+        let Node { broker, gate, .. } = &mut self.nodes[node];
+        gate.connected(broker.now, other, 0);
         self.settle();
     }
 
@@ -263,6 +271,7 @@ impl Cluster {
                 GateOutput::ToWorker { worker, frames } => node.broker.give_from_gate(worker, frames),
                 GateOutput::Homes(homes) => node.broker.tell_all(&Input::Homes(homes)),
                 GateOutput::Routes(routes) => node.broker.tell_all(&Input::Routes(routes)),
+                GateOutput::Close { error: LinkError::Restoring, .. } => self.refused_links += 1,
                 GateOutput::Close { error, .. } => panic!("a link has to be closed: {error}"),
                 GateOutput::Reach { .. } | GateOutput::Lost { .. } => {}
             }
