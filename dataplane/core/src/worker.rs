@@ -288,7 +288,7 @@ impl Worker {
             Input::LoadedRetained { read, messages } => self.on_loaded_retained(now, read, messages),
             Input::FromWorker { from, frames } => self.on_peer_frames(now, from, &frames),
             Input::Authenticated { conn, verdict } => self.on_verdict(now, conn, verdict),
-            Input::Homes(homes) => self.homes = homes,
+            Input::Homes(homes) => self.on_homes(homes),
             Input::Routes(routes) => self.subscriptions.set_routes(routes, self.gate()),
             Input::Rules(rules) => self.on_rules(now, rules),
             Input::CredentialsChanged(standing) => self.on_standing(now, standing),

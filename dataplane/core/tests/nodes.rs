@@ -210,6 +210,20 @@ fn a_connection_is_not_left_without_a_claim_when_a_later_one_of_its_client_is_gi
 }
 
 #[test]
+fn a_client_id_is_one_connection_also_where_a_node_learns_later_that_it_is_its_home() {
+    let mut cluster = Cluster::new(2, 2);
+    let name = cluster.client_at_home(1, 0);
+    let (early, _) = cluster.connect(0, &name, true);
+    // It has lost what it knew, and is told of the claim before it is told that it is the home.
+    cluster.crash_without_placement(1);
+    cluster.mend_all(1);
+    let (late, _) = cluster.connect(1, &name, true);
+    assert!(cluster.is_open(early), "nobody can tell it");
+    cluster.place(1);
+    assert!(!cluster.is_open(early) && cluster.is_open(late));
+}
+
+#[test]
 fn a_persistent_session_is_found_from_any_node() {
     let mut cluster = Cluster::new(3, 2);
     let (publisher, _) = cluster.connect(0, "publisher", true);

@@ -17,7 +17,7 @@ use super::{Worker, dispatch::Flow, route::Routed};
 use crate::{
     ConnId, Now,
     connection::Phase,
-    homes::Home,
+    homes::{Home, Homes},
     peers::{Asker, Frame},
     stats::Closed,
 };
@@ -175,6 +175,18 @@ impl Worker {
         match place.and_then(|place| self.sessions.at(place)).filter(|session| session.conn.is_some()) {
             Some(session) => session.claim = claiming.serial,
             None => self.unclaim(client, claiming.serial),
+        }
+    }
+
+    /// It is known anew where things have their home. What was in use here before this node knew that it is its home is in
+    /// use nowhere else from here on.
+    pub(super) fn on_homes(&mut self, homes: Arc<Homes>) {
+        self.homes = homes;
+        let is_here = |client: &&Arc<str>| self.homes.of_client(client) == Home::Here;
+        let come_home: Vec<Arc<str>> = self.claims.mine.keys().filter(is_here).cloned().collect();
+        for client in come_home {
+            self.claims.mine.swap_remove(&client);
+            self.evict_holder(&client);
         }
     }
 

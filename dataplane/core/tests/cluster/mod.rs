@@ -86,7 +86,10 @@ impl Cluster {
             let gate = Gate::new(gate_settings(id, region, 1, workers, &settings));
             cluster.nodes.push(Node { id, region, incarnation: 1, broker, gate });
         }
-        (0..regions.len()).for_each(|node| cluster.introduce(node));
+        for node in 0..regions.len() {
+            cluster.introduce(node);
+            cluster.place(node);
+        }
         cluster.settle();
         for a in 0..regions.len() {
             (a + 1..regions.len()).for_each(|b| cluster.link(a, b));
@@ -99,10 +102,8 @@ impl Cluster {
     fn introduce(&mut self, node: usize) {
         let fellows: BTreeMap<NodeId, cluster::Node> =
             self.nodes.iter().map(|node| (node.id, node_of(node.id, node.region))).collect();
-        let placement = Arc::clone(&self.placement);
         let Node { gate, broker, .. } = &mut self.nodes[node];
         gate.set_nodes(broker.now, &fellows);
-        gate.set_placement(broker.now, placement);
     }
 
     /// Tells all nodes who is to take in what other regions send.
@@ -194,6 +195,20 @@ impl Cluster {
 
     /// Kills a node and starts it again; links are to be mended by the test.
     pub fn crash(&mut self, node: usize) {
+        self.crash_without_placement(node);
+        self.place(node);
+    }
+
+    /// Tells a node where shards are.
+    pub fn place(&mut self, node: usize) {
+        let placement = Arc::clone(&self.placement);
+        let Node { gate, broker, .. } = &mut self.nodes[node];
+        gate.set_placement(broker.now, placement);
+        self.settle();
+    }
+
+    /// As [`Self::crash`]; the node does not know where shards are.
+    pub fn crash_without_placement(&mut self, node: usize) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|&other| other != node).collect();
         for &other in &others {
             self.cut(node, other);
