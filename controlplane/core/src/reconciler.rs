@@ -187,6 +187,8 @@ pub struct Reconciler {
     settings: Settings,
     view: Option<View>,
     office: Office,
+    /// The last epoch that it has led with. What it published then was counted, and the count is gone.
+    led: Epoch,
     fleet: Fleet,
     routes: Routes,
     warming: Warming,
@@ -214,6 +216,7 @@ impl Reconciler {
             settings,
             view: None,
             office: Office::Following,
+            led: Epoch(0),
             fleet: Fleet::default(),
             routes,
             warming: Warming::default(),
@@ -434,10 +437,11 @@ impl Reconciler {
         let fence = view.modified(&crate::record::RecordKey::Leadership);
         let is_mine = leadership.leader == self.me;
         match self.office {
-            Office::Elected if is_mine => self.step_up(leadership.epoch, fence),
+            Office::Elected if is_mine && leadership.epoch > self.led => self.step_up(leadership.epoch, fence),
             Office::Leading { epoch, .. } if is_mine && leadership.epoch >= epoch => {
                 let is_new = leadership.epoch > epoch;
                 self.office = Office::Leading { epoch: leadership.epoch, fence };
+                self.led = leadership.epoch;
                 if is_new {
                     self.published = Published::default();
                     self.routes.publish_again();
@@ -453,6 +457,7 @@ impl Reconciler {
 
     fn step_up(&mut self, epoch: Epoch, fence: Revision) {
         self.office = Office::Leading { epoch, fence };
+        self.led = epoch;
         self.published = Published::default();
         self.routes.publish_again();
         let view = self.view.iter();

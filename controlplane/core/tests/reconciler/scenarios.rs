@@ -318,6 +318,23 @@ fn what_a_witness_keeps_is_what_it_was() {
 }
 
 #[test]
+fn a_replica_that_loses_its_lease_and_has_it_back_leads_under_a_new_epoch() {
+    let mut world = settled(&[(1, "eu"), (2, "eu")]);
+    let before = epoch(&world);
+    world.lose_lease(0);
+    world.elect(0, true);
+    world.replicas[0].machine.on_store(StoreEvent::Resumed);
+    assert_eq!(
+        world.replicas[0].machine.office(),
+        Office::Elected,
+        "what it counted under its last epoch is forgotten"
+    );
+    world.settle(TURNS_MAX);
+    world.assert_settled();
+    assert!(epoch(&world) > before && alarms(&world, 0).is_empty());
+}
+
+#[test]
 fn a_record_of_somebody_elses_leadership_makes_a_leader_resign() {
     let mut world = settled(&[(1, "eu")]);
     let stranger = ReplicaId { name: Label::parse("x").unwrap(), life: 99 };

@@ -106,6 +106,13 @@ impl World {
         self.advance(nth);
     }
 
+    /// A replica's lease runs out, and it learns so.
+    pub(crate) fn lose_lease(&mut self, nth: usize) {
+        self.replicas[nth].has_lease = false;
+        self.replicas[nth].machine.on_lease_lost();
+        self.forget_leader(nth);
+    }
+
     fn forget_leader(&mut self, nth: usize) {
         self.replicas[nth].published.clear();
         self.replicas[nth].counter = 0;
