@@ -51,6 +51,8 @@ struct Asking {
     full: &'static str,
     /// Barriers that the node had missed by then.
     missed: u64,
+    /// Whether the node knew then who the others are.
+    knows_nodes: bool,
 }
 
 /// A client.
@@ -258,10 +260,11 @@ impl World {
     /// A client subscribes.
     pub(crate) fn subscribe(&mut self, at: usize, full: &'static str, qos: QoS) {
         let (Some(socket), Some(session)) = (self.clients[at].socket, self.clients[at].session) else { return };
-        let missed = self.barriers_missed(self.sockets[socket].serving);
+        let serving = self.sockets[socket].serving;
+        let (missed, knows_nodes) = (self.barriers_missed(serving), self.agents[serving].knows_nodes());
         let client = &mut self.clients[at];
         let packet_id = client.packet_id();
-        client.asking.insert(packet_id, Asking { full, missed });
+        client.asking.insert(packet_id, Asking { full, missed, knows_nodes });
         let retain_handling = RetainHandling::Send;
         let options = SubscriptionOptions { qos, no_local: false, retain_as_published: false, retain_handling };
         let filters = [SubscribeFilter { filter: full, options }];
@@ -464,7 +467,8 @@ impl World {
         let Some(session) = self.clients[at].session else { return };
         let node = self.sockets[socket].serving;
         let Some(granted) = suback.reasons.iter().next().filter(|reason| !reason.is_error()) else { return };
-        let known_to = self.awaited_by(node, self.barriers_missed(node) > asking.missed);
+        let is_alone = self.barriers_missed(node) > asking.missed || !asking.knows_nodes;
+        let known_to = self.awaited_by(node, is_alone);
         self.trace.note(self.now_ms, 17, [at, session], || {
             format!("SUBACK of {} for session {session} of node {node}, known to {known_to:?}", asking.full)
         });
@@ -472,11 +476,11 @@ impl World {
     }
 
     /// The nodes that a SUBACK of a node speaks for.
-    fn awaited_by(&self, node: usize, missed: bool) -> BTreeSet<usize> {
+    fn awaited_by(&self, node: usize, is_alone: bool) -> BTreeSet<usize> {
         let all = 0..self.nodes.len();
         let is_awaited = |other: &usize| {
             let of_region = self.nodes[*other].region == self.nodes[node].region;
-            *other == node || (!missed && of_region && !self.lost.contains(&(node, *other)))
+            *other == node || (!is_alone && of_region && !self.lost.contains(&(node, *other)))
         };
         all.filter(is_awaited).collect()
     }

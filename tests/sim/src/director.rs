@@ -4,6 +4,7 @@ use sluice_mqtt::{QoS, Version};
 
 use crate::{
     client::{Client, Phase},
+    node::Node,
     world::World,
 };
 
@@ -13,6 +14,8 @@ pub(crate) const TOPICS: [&str; 5] = ["a/1", "a/2", "b/1", "b/2", "c"];
 const FILTERS: [&str; 8] = ["a/1", "a/+", "b/1", "+/2", "c", "#", "b/#", "will/+"];
 /// Shared groups.
 const GROUPS: [&str; 3] = ["$share/g/a/+", "$share/h/#", "$share/g/b/1"];
+/// In this time a cluster has started.
+const BOOT_MS: u64 = 45_000;
 /// How likely what is, in a hundred steps.
 const PUBLISHES: u8 = 62;
 
@@ -25,6 +28,12 @@ pub(crate) struct Faults {
     /// Nodes may be away for so long that they count as lost.
     pub(crate) losses: bool,
     pub(crate) slow_disks: bool,
+    /// Replicas of control die, and streams to nodes break.
+    pub(crate) control: bool,
+    /// The store is out of reach, and loses answers.
+    pub(crate) store: bool,
+    /// Nodes refuse pushes.
+    pub(crate) refusals: bool,
 }
 
 impl World {
@@ -55,7 +64,24 @@ impl World {
             kills: !quiet && chance(2),
             losses: !quiet && chance(4),
             slow_disks: chance(3),
+            control: !quiet && chance(2),
+            store: !quiet && chance(3),
+            refusals: !quiet && chance(4),
         }
+    }
+
+    /// The cluster comes up, before anything goes wrong: every node has its tables.
+    pub(crate) fn boot(&mut self, faults: Faults) {
+        let end = self.now_ms + BOOT_MS;
+        let lacks = |node: &Node| node.gate.placement().is_none_or(|placement| placement.shards().is_empty());
+        while self.nodes.iter().any(lacks) && self.now_ms < end {
+            self.pass_ms(50);
+        }
+        if let Some(node) = self.nodes.iter().position(lacks) {
+            self.ledger.fail("I28", || format!("node {node} has no placement long after the cluster has started"));
+        }
+        self.control.loses_answers = faults.store;
+        self.refuses_pushes = faults.refusals;
     }
 
     fn make_wish(&mut self) -> (&'static str, QoS) {
@@ -140,6 +166,30 @@ impl World {
         }
     }
 
+    fn step_control(&mut self, node: usize) {
+        let replica = self.rng.usize(..self.control.replicas.len());
+        if self.rng.bool() {
+            return self.break_stream_of(node);
+        }
+        let ms = if self.rng.u8(..4) == 0 { self.rng.u64(10_000..40_000) } else { self.rng.u64(100..5_000) };
+        if self.rng.u8(..4) == 0 {
+            // All of them: traffic does not notice.
+            (0..self.control.replicas.len()).for_each(|replica| self.kill_replica(replica, ms));
+        } else {
+            self.kill_replica(replica, ms);
+        }
+    }
+
+    fn step_store(&mut self) {
+        let replica = self.rng.usize(..self.control.replicas.len());
+        let ms = self.rng.u64(200..8_000);
+        match self.rng.u8(..4) {
+            0 => self.stop_store(ms),
+            1 => self.compact_store(),
+            _ => self.cut_from_store(replica, ms),
+        }
+    }
+
     fn step_fault(&mut self, faults: Faults) {
         let nodes = self.nodes.len();
         let (a, b) = (self.rng.usize(..nodes), self.rng.usize(..nodes));
@@ -154,7 +204,10 @@ impl World {
                 let ms = if long { self.rng.u64(9_000..14_000) } else { self.rng.u64(20..4_000) };
                 self.kill(a, ms);
             }
-            5 if faults.slow_disks => {
+            5 if faults.control => self.step_control(a),
+            6 if faults.store => self.step_store(),
+            7 => self.operate(a),
+            8 if faults.slow_disks => {
                 self.slow_until_ms[a] = self.now_ms + self.rng.u64(100..3_000);
             }
             _ => {}

@@ -7,9 +7,12 @@
 
 mod books;
 mod client;
+mod control;
 mod director;
 mod ledger;
 mod node;
+mod publishers;
+mod streams;
 mod trace;
 mod world;
 
@@ -40,6 +43,7 @@ pub fn run(seed: u64, steps: u32, verbose: bool) -> Report {
     let faults = world.populate();
     let shape = format!("{:?}, {} clients, {faults:?}", world.shape, world.clients.len());
     let played = catch_unwind(AssertUnwindSafe(|| {
+        world.boot(faults);
         for _ in 0..steps {
             if world.ledger.violation.is_some() {
                 return;

@@ -9,10 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use sluice_cluster::{
-    self as cluster, ClusterId, Keyspaces, Label, Labels, Liveness, NodeId, NodePhase, Placement, Replicas, Version,
-    Weight, interest::Incarnation,
-};
+use sluice_cluster::{ClusterId, NodeId, interest::Incarnation};
 use sluice_dataplane_core::{
     ClosedBy, GateSettings, Input, Settings,
     link::{Lane, LinkError, LinkLimits},
@@ -21,8 +18,10 @@ use sluice_topic::Limits;
 
 use crate::{
     client::{Client, Then},
+    control::{Control, ControlEvent, registration},
     ledger::Ledger,
     node::{Effect, Node, SocketId},
+    streams::{Agent, StreamEvent},
     trace::Trace,
 };
 
@@ -63,6 +62,10 @@ pub(crate) enum Event {
     Closed { socket: SocketId },
     /// A client does what it has put off.
     Client { client: usize, socket: SocketId, then: Then },
+    /// Something happens at control.
+    Control(Box<ControlEvent>),
+    /// Something happens to a stream between a node and control.
+    Stream(Box<StreamEvent>),
 }
 
 /// The connection between two nodes.
@@ -102,7 +105,8 @@ type Queue = (u8, usize, usize, usize);
 /// How large a world is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    pub(crate) nodes: usize,
+    #[expect(dead_code, reason = "it is said when something is wrong")]
+    nodes: usize,
     pub(crate) regions: usize,
     pub(crate) workers: u16,
 }
@@ -113,6 +117,11 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     pub(crate) shape: Shape,
     pub(crate) nodes: Vec<Node>,
+    pub(crate) control: Control,
+    /// Each node's end of the push.
+    pub(crate) agents: Vec<Agent>,
+    /// Whether nodes refuse pushes for no reason.
+    pub(crate) refuses_pushes: bool,
     pub(crate) lines: BTreeMap<(usize, usize), Line>,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) clients: Vec<Client>,
@@ -125,7 +134,6 @@ pub(crate) struct World {
     pub(crate) losses: Vec<(u64, usize, usize)>,
     /// Nodes that a node counts as lost.
     pub(crate) lost: BTreeSet<(usize, usize)>,
-    placement: Arc<Placement>,
     settings: Arc<Settings>,
     events: BTreeMap<(u64, u64), Event>,
     last_event: u64,
@@ -155,11 +163,16 @@ impl World {
             ..Settings::default()
         };
         let ids: Vec<NodeId> = (1..=nodes as u64).map(NodeId).collect();
+        let replicas = rng.usize(1..=3);
+        let region = |id: NodeId| if (id.0 as usize) <= nodes.div_ceil(shape.regions) { "eu" } else { "us" };
         let mut world = Self {
             rng,
             now_ms: 1_000,
             shape,
             nodes: Vec::new(),
+            control: Control::new(replicas, ids.iter().map(|&id| (id, registration(id, region(id), shape.workers)))),
+            agents: ids.iter().map(|&id| Agent::new(id)).collect(),
+            refuses_pushes: false,
             lines: BTreeMap::new(),
             sockets: Vec::new(),
             clients: Vec::new(),
@@ -169,7 +182,6 @@ impl World {
             kills: Vec::new(),
             losses: Vec::new(),
             lost: BTreeSet::new(),
-            placement: Arc::new(spread(&ids)),
             settings: Arc::new(settings),
             events: BTreeMap::new(),
             last_event: 0,
@@ -179,18 +191,18 @@ impl World {
             received: BTreeMap::new(),
             known: BTreeMap::new(),
         };
-        for (at, id) in ids.into_iter().enumerate() {
-            let region = if at < nodes.div_ceil(shape.regions) { "eu" } else { "us" };
-            let gate = world.gate_settings(id, region, 1);
-            world.nodes.push(Node::new(gate, region, Arc::clone(&world.settings), world.now_ms));
+        for &id in &ids {
+            let gate = world.gate_settings(id, region(id), 1);
+            world.nodes.push(Node::new(gate, region(id), Arc::clone(&world.settings), world.now_ms));
         }
         for a in 0..nodes {
-            world.introduce(a);
+            world.look_for_control(a);
             for b in a + 1..nodes {
                 world.lines.insert((a, b), Line::default());
                 world.dial_later(a, b);
             }
         }
+        world.start_control();
         world
     }
 
@@ -209,21 +221,6 @@ impl World {
             lost_after_ms: LOST_AFTER_MS,
             seed: self.rng.u64(..),
         }
-    }
-
-    /// Tells a node who the others are.
-    fn introduce(&mut self, at: usize) {
-        let all = (0..self.shape.nodes).map(|n| (NodeId(n as u64 + 1), self.region_of(n)));
-        let fellows: BTreeMap<NodeId, cluster::Node> = all.map(|(id, region)| (id, node_of(id, region))).collect();
-        let node = &mut self.nodes[at];
-        let now = node.now(self.now_ms);
-        node.gate.set_nodes(now, &fellows);
-        node.gate.set_placement(now, Arc::clone(&self.placement));
-        self.settle(at);
-    }
-
-    fn region_of(&self, node: usize) -> &'static str {
-        if node < self.shape.nodes.div_ceil(self.shape.regions) { "eu" } else { "us" }
     }
 
     // Time.
@@ -248,8 +245,7 @@ impl World {
         let end = self.now_ms + ms;
         while self.ledger.violation.is_none() {
             let event = self.events.first_key_value().map(|((at, _), _)| *at);
-            let timer = self.nodes.iter().filter_map(Node::due_ms).min();
-            let next = event.into_iter().chain(timer).min().unwrap_or(end);
+            let next = event.into_iter().chain(self.due_ms()).min().unwrap_or(end);
             if next > end {
                 break;
             }
@@ -265,6 +261,12 @@ impl World {
         self.now_ms = self.now_ms.max(end);
     }
 
+    fn due_ms(&self) -> Option<u64> {
+        let nodes = self.nodes.iter().zip(&self.agents).filter(|(node, _)| node.alive);
+        let nodes = nodes.flat_map(|(node, agent)| [node.due_ms(), agent.due_ms()]).flatten();
+        nodes.chain(self.control.due_ms()).min()
+    }
+
     fn tick(&mut self) {
         let mut any = false;
         for at in 0..self.nodes.len() {
@@ -274,6 +276,8 @@ impl World {
                 any |= self.nodes[at].due_ms().is_some_and(|due| due <= self.now_ms);
             }
         }
+        self.tick_control();
+        any |= self.due_ms().is_some_and(|due| due <= self.now_ms);
         // What is still due now gets its turn when a moment has passed.
         self.now_ms += u64::from(any);
     }
@@ -314,6 +318,8 @@ impl World {
             Event::ToClient { socket, bytes } => self.on_node_bytes(socket, &bytes),
             Event::Closed { socket } => self.on_closed(socket),
             Event::Client { client, socket, then } => self.client_then(client, socket, then),
+            Event::Control(event) => self.on_control(*event),
+            Event::Stream(event) => self.on_stream(*event),
         }
     }
 
@@ -324,6 +330,18 @@ impl World {
             self.take_on(at, effect);
         }
         self.transmit(at);
+        self.settle_agent(at);
+        self.check_bounds(at);
+    }
+
+    /// I29: what waits for another node is within its bound.
+    fn check_bounds(&mut self, at: usize) {
+        let gate = &self.nodes[at].gate;
+        let most = self.nodes.iter().map(|other| gate.queued_bytes(other.id)).max().unwrap_or_default();
+        let bound = LinkLimits::default().window_bytes_max;
+        if most > bound {
+            self.ledger.fail("I29", || format!("{most} bytes of node {at} wait for another one, more than {bound}"));
+        }
     }
 
     fn take_on(&mut self, node: usize, effect: Effect) {
@@ -493,6 +511,11 @@ impl World {
         if !both || line.blocked || line.connection.is_some() {
             return;
         }
+        if !self.agents[a].knows_nodes() || !self.agents[b].knows_nodes() {
+            // Nobody lets in who is not in its table.
+            return self.dial_later(a, b);
+        }
+        let Some(line) = self.lines.get_mut(&pair(a, b)) else { return };
         self.connections += 1;
         let connection = self.connections;
         line.connection = Some(connection);
@@ -604,6 +627,7 @@ impl World {
                 self.enqueue((3, socket, 0, 0), after_ms, Event::Closed { socket });
             }
         }
+        self.end_stream_of(node);
         self.later(back_after_ms, Event::Restart { node });
     }
 
@@ -616,7 +640,7 @@ impl World {
         self.trace.note(self.now_ms, 7, [node, 0], || format!("node {node} starts its life {life}"));
         let gate = self.gate_settings(id, region, life);
         self.nodes[node].restart(&gate, self.now_ms);
-        self.introduce(node);
+        self.restore_agent(node);
         for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
             self.dial_later(node.min(peer), node.max(peer));
         }
@@ -744,28 +768,4 @@ impl World {
 /// Two nodes, the lower one first.
 pub(crate) fn pair(a: usize, b: usize) -> (usize, usize) {
     (a.min(b), a.max(b))
-}
-
-fn node_of(id: NodeId, region: &str) -> cluster::Node {
-    let label = |text: &str| Label::parse(text).ok();
-    let region = label("region").zip(label(region));
-    cluster::Node {
-        id,
-        labels: Labels::new(region).unwrap_or_default(),
-        weight: Weight::default(),
-        phase: NodePhase::Active,
-        liveness: Liveness::Live,
-    }
-}
-
-/// Every shard at one node, in turn.
-fn spread(nodes: &[NodeId]) -> Placement {
-    let keyspaces = Keyspaces::default();
-    let keys: Vec<_> = keyspaces.iter().flat_map(|keyspace| keyspace.shard_keys()).collect();
-    let at = |n: usize| Replicas::first([nodes[n % nodes.len()]]);
-    let shards = keys.into_iter().enumerate().filter_map(|(n, key)| Some((key, at(n).ok()?))).collect();
-    match Placement::new(Version::new(1, 1), keyspaces, shards) {
-        Ok(placement) => placement,
-        Err(error) => panic!("every shard has its node: {error:?}"),
-    }
 }

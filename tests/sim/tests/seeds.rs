@@ -4,7 +4,7 @@ use sluice_tests_sim::run;
 
 #[test]
 fn clusters_keep_their_promises_whatever_fails() {
-    for seed in 1..=250 {
+    for seed in 1..=500 {
         let report = run(seed, 300, false);
         assert_eq!(report.violation, None, "seed {seed}: cargo run -p sluice-tests-sim -- --seed {seed}");
     }
