@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod joining;
+mod operators;
 mod pushing;
 mod strangers;
