@@ -183,3 +183,6 @@ fn from_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// More than a page of a thousand entries, and than any table of figures.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests;

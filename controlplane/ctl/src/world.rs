@@ -58,7 +58,7 @@ pub trait World {
 /// Control cannot be reached, or refuses.
 pub fn ask(world: &mut dyn World, request: &Request) -> Result<Answer, Failure> {
     let answer = world.send(request)?;
-    if answer.status < 400 { Ok(answer) } else { Err(Failure::refused(answer.status, &answer.text)) }
+    if (200..300).contains(&answer.status) { Ok(answer) } else { Err(Failure::refused(answer.status, &answer.text)) }
 }
 
 /// Asks control for JSON.
