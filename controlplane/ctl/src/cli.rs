@@ -216,7 +216,7 @@ pub enum NodeToken {
 /// A node.
 #[derive(Args, Debug)]
 pub struct NodeRef {
-    /// Its id, the beginning of it, or LABEL=VALUE if only one node has that
+    /// Its name, its id or the beginning of that, or LABEL=VALUE if only one node has it
     #[arg(value_name = "NODE")]
     pub node: String,
 }
@@ -319,7 +319,7 @@ pub enum Placement {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub struct Loss {
-    /// A node: its id, the beginning of it, or LABEL=VALUE
+    /// A node: its name, its id or the beginning of that, or LABEL=VALUE
     #[arg(long, value_name = "NODE")]
     pub kill: Option<String>,
     /// All nodes of a region

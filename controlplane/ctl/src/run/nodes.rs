@@ -50,15 +50,18 @@ pub(super) fn resolve(world: &mut dyn World, text: &str) -> Result<String, Failu
     }
     let nodes: Items<Node> = read(&list(world, Route::Nodes)?)?;
     let label = text.split_once('=');
+    // What a node is called says more than how its id begins.
+    let is_name = nodes.items.iter().any(|node| !node.is_gone() && node.name.as_deref() == Some(text));
     let is_meant = |node: &&Node| match label {
         Some((key, value)) => node.labels.get(key).is_some_and(|held| held == value),
+        None if is_name => node.name.as_deref() == Some(text),
         None => !text.is_empty() && node.id.starts_with(&text.to_ascii_lowercase()),
     };
     let found: Vec<&Node> = nodes.items.iter().filter(|node| !node.is_gone()).filter(is_meant).collect();
     match found.as_slice() {
         [node] => Ok(node.id.clone()),
         [] => Err(Failure::new(Exit::Failed, format!("there is no node {text}"))
-            .because("no id begins so, and no node has such a label")
+            .because("none is called so, no id begins so, and none has such a label")
             .fix("see which nodes there are: sluicectl nodes ls -o wide")),
         several => {
             let ids: Vec<&str> = several.iter().map(|node| node.id.as_str()).collect();

@@ -3,7 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Items, bytes, node::Node, read};
+use super::{
+    Items, bytes,
+    node::{Load, Node},
+    read,
+};
 use crate::{
     failure::Failure,
     output::{Cell, Column, Part, Shown, Table},
@@ -51,6 +55,7 @@ struct Region {
     nodes: u64,
     connected: u64,
     clients: u64,
+    load: Option<Load>,
 }
 
 /// Shards in figures.
@@ -195,12 +200,14 @@ fn regions(overview: &Overview) -> Part {
     if overview.regions.is_empty() {
         return Part::Text("No nodes yet. A node joins with a token: sluicectl nodes token create".into());
     }
-    let mut table = Table::new(&[Column::text("REGION"), Column::text("NODES"), Column::number("CLIENTS")]);
+    let columns = [Column::text("REGION"), Column::text("NODES"), Column::number("CLIENTS")];
+    let mut table = Table::new(&[columns, Load::COLUMNS].concat());
     for of in &overview.regions {
         let there = format!("{}/{}", of.connected, of.nodes);
         let there = if of.connected == of.nodes { Cell::good(there) } else { Cell::warning(there) };
         let region = if of.region.is_empty() { "-" } else { &of.region };
-        table.row(vec![region.into(), there, of.clients.to_string().into()]);
+        let first = [region.into(), there, of.clients.to_string().into()];
+        table.row(first.into_iter().chain(Load::cells(of.load)).collect());
     }
     Part::Table(table)
 }

@@ -24,6 +24,9 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// Those that operators gave it.
     pub operator_labels: BTreeMap<String, String>,
+    /// What it is called, if it has a label that says so.
+    pub name: Option<String>,
+    load: Option<Load>,
     /// Where it stands.
     pub region: Option<String>,
     zone: Option<String>,
@@ -44,6 +47,32 @@ pub struct Node {
     remote: Option<String>,
     /// What it holds of each type; known to the replica that it is connected to.
     pub sync: Option<Vec<Sync>>,
+}
+
+/// What passes through nodes in a second; `None` until that is known.
+#[derive(Clone, Copy, Deserialize, Default, Debug)]
+#[serde(default)]
+pub struct Load {
+    messages_in_per_s: Option<f64>,
+    messages_out_per_s: Option<f64>,
+    drops_per_s: Option<f64>,
+}
+
+impl Load {
+    /// The titles of [`Load::cells`].
+    pub const COLUMNS: [Column; 3] = [Column::number("IN/S"), Column::number("OUT/S"), Column::number("DROPS/S")];
+
+    /// Messages in, out and dropped.
+    #[must_use]
+    pub fn cells(of: Option<Self>) -> [Cell; 3] {
+        let of = of.unwrap_or_default();
+        let rate = |rate: Option<f64>| Cell::of(rate.map(|rate| format!("{rate:.0}")));
+        let drops = match of.drops_per_s {
+            Some(drops) if drops > 0.0 => Cell::warning(format!("{drops:.1}")),
+            drops => rate(drops),
+        };
+        [rate(of.messages_in_per_s), rate(of.messages_out_per_s), drops]
+    }
 }
 
 /// What a node holds of a type.
@@ -139,13 +168,16 @@ impl Node {
 /// The answer is something else.
 pub fn list(value: Value) -> Result<Shown, Failure> {
     let nodes: Items<Node> = read(&value)?;
-    let mut table = Table::new(&[
+    let columns = [
         Column::text("NODE"),
+        Column::text("NAME"),
         Column::text("REGION"),
         Column::text("ZONE"),
         Column::text("PHASE"),
         Column::text("CONNECTED"),
         Column::number("CLIENTS"),
+    ];
+    let further = [
         Column::number("SHARDS"),
         Column::text("SYNC"),
         Column::text("BUILD"),
@@ -154,15 +186,19 @@ pub fn list(value: Value) -> Result<Shown, Failure> {
         Column::text("CLIENTS COME TO").wide(),
         Column::text("PEERS COME TO").wide(),
         Column::text("LABELS").wide(),
-    ]);
+    ];
+    let mut table = Table::new(&[columns.as_slice(), &Load::COLUMNS, &further].concat());
     for node in &nodes.items {
-        table.row(vec![
+        let first = [
             Cell::from(&node.id),
+            Cell::of(node.name.as_ref()),
             Cell::of(node.region.as_ref()),
             Cell::of(node.zone.as_ref()),
             node.phase(),
             node.connected(),
             Cell::of(node.connections),
+        ];
+        let further = [
             Cell::from(node.shards.to_string()),
             node.synced(),
             Cell::from(&node.build),
@@ -171,7 +207,8 @@ pub fn list(value: Value) -> Result<Shown, Failure> {
             Cell::list(&node.client_addresses),
             Cell::list(&node.peer_addresses),
             Cell::list(labels(&node.labels)),
-        ]);
+        ];
+        table.row(first.into_iter().chain(Load::cells(node.load)).chain(further).collect());
     }
     let mut parts = vec![Part::Table(table)];
     if nodes.items.is_empty() {
@@ -220,6 +257,7 @@ pub fn describe(value: Value) -> Result<Shown, Failure> {
     let node: Node = read(&value)?;
     let mut fields = vec![
         ("id", Cell::from(&node.id)),
+        ("name", Cell::of(node.name.as_ref())),
         ("phase", node.phase()),
         ("since", Cell::from(&node.phase_since)),
         ("region", Cell::of(node.region.as_ref())),

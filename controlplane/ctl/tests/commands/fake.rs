@@ -145,6 +145,8 @@ pub(crate) fn sync(placement: &str) -> Value {
 pub(crate) fn node(id: &str, region: &str, shards: u64, placement: &str) -> Value {
     json!({
         "id": id, "phase": "active", "phase_since": "2026-01-02T03:04:05.000Z",
+        "name": if region == "eu" { Some("n1") } else { None },
+        "load": {"messages_in_per_s": 120.4, "messages_out_per_s": 240.0, "drops_per_s": 0.0},
         "labels": {"region": region, "zone": format!("{region}-1")}, "operator_labels": {"owner": "anna"},
         "region": region, "zone": format!("{region}-1"), "weight": 100, "build": "0.1.0", "workers": 4,
         "peer_addresses": ["n1:7070"], "client_addresses": ["n1:1883"], "shards": shards,
@@ -157,7 +159,8 @@ pub(crate) fn overview(alarms: Value) -> Value {
     json!({
         "control": {"replica": "c1", "office": "leading", "leader": "c1", "epoch": 3, "waits_for": []},
         "regions": [
-            {"region": "eu", "nodes": 1, "connected": 1, "clients": 3},
+            {"region": "eu", "nodes": 1, "connected": 1, "clients": 3,
+             "load": {"messages_in_per_s": 120.4, "messages_out_per_s": 240.0, "drops_per_s": 0.2}},
             {"region": "us", "nodes": 2, "connected": 1, "clients": 12},
         ],
         "placement": {"version": "1.5", "shards": 128, "moving": 0, "paused": false, "intent": 41},
@@ -193,7 +196,8 @@ fn preview(id: Option<&str>) -> Value {
 
 fn links() -> Value {
     list(json!([
-        {"from": ONE, "to": OTHER, "round_trip_us": 80_123, "silent_ms": 90},
+        {"from": ONE, "to": OTHER, "round_trip_us": 80_123, "silent_ms": 90, "connected": true,
+         "queue_bytes": 2048, "sent_bytes_per_s": 1_048_576, "lost_per_million": 9800},
         {"from": OTHER, "to": ONE, "round_trip_us": 80_200, "silent_ms": 60},
     ]))
 }

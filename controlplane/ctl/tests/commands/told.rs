@@ -57,7 +57,7 @@ fn a_node_is_found_by_the_beginning_of_its_id_or_a_label_that_it_alone_has() {
         fake.run(line).map(|_| fake.asked.last().unwrap().target())
     };
     let path = format!("/api/v1/nodes/{ONE}");
-    for name in ["4f2a", "4F", "region=eu", ONE] {
+    for name in ["n1", "4f2a", "4F", "region=eu", ONE] {
         assert_eq!(asked(&format!("nodes describe {name}")).unwrap(), path, "{name}");
     }
     assert_eq!(asked("nodes describe 5").unwrap_err().exit, Exit::Failed);
