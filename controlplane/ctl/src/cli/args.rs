@@ -1,5 +1,7 @@
 //! Arguments that many commands have.
 
+#![allow(rustdoc::bare_urls, reason = "it is shown on a terminal as it stands here")]
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
