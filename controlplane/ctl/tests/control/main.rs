@@ -40,6 +40,8 @@ fn an_operator_walks_through_a_cluster_from_the_first_token_to_a_rollback() {
         stage.run("diff -f factory.yaml").1,
         "Placement factory\n  - spec.home.region: \"eu\"\n  + spec.home.region: \"us\"\n"
     );
+    // A plan is for the placement that there is: the first one has to be there.
+    stage.wait_for("status", |out| !out.contains("placement 0.0"));
     let (code, plan, _) = stage.run("placement plan -f factory.yaml --out plan.json --detailed-exitcode");
     assert!(code == 2 && plan.contains("-> region us"), "{plan}");
     assert!(stage.good("placement get factory").contains("region: eu"), "a plan changes nothing");
