@@ -17,6 +17,15 @@ const DOCUMENT: &str = include_str!("../../../server/openapi.json");
 /// Routes that are for browsers and not for operators at a terminal.
 const NOT_FOR_TERMINALS: [(&str, &str); 0] = [];
 
+/// The pages of the dashboard, each of which says how the same is done in a terminal.
+const PAGES: [&str; 5] = [
+    include_str!("../../../server/src/http/ui/overview.js"),
+    include_str!("../../../server/src/http/ui/topology.js"),
+    include_str!("../../../server/src/http/ui/map.js"),
+    include_str!("../../../server/src/http/ui/placement.js"),
+    include_str!("../../../server/src/http/ui/nodes.js"),
+];
+
 /// Command lines beside the examples, that ask what no example asks.
 const FURTHER: [&str; 12] = [
     "nodes cordon 4f2a000000000001 --dry-run",
@@ -108,6 +117,25 @@ fn every_example_is_a_command_line() {
     for line in lines() {
         let line = std::iter::once("sluicectl").chain(line.split(' ')).map(Into::into);
         parse(line).unwrap();
+    }
+}
+
+#[test]
+fn what_the_dashboard_says_to_type_is_a_command_line() {
+    for page in PAGES {
+        let mut said = 0;
+        for rest in page.split("ctl: ").skip(1) {
+            let quote = rest.chars().next().unwrap();
+            let template = rest[1..].split(quote).next().unwrap().replace('\'', "");
+            // What is filled in is the name of something.
+            let mut parts = template.split("${");
+            let mut line = parts.next().unwrap().to_owned();
+            parts.for_each(|part| line += &format!("x{}", part.split_once('}').unwrap().1));
+            let parsed = parse(line.split(' ').map(Into::into));
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+            said += 1;
+        }
+        assert!(said > 0, "a page says nothing for a terminal");
     }
 }
 
