@@ -51,7 +51,7 @@ fn a_node_that_was_restarted_is_linked_again_and_gets_what_it_has_not_answered()
     until("both frames are there", || b.shared.board().received.len() == 2);
     assert_eq!(b.shared.board().received[0].1, b"before");
     until("both are answered", || a.shared.answered.load(Ordering::Relaxed) == 2);
-    assert_eq!(a.links.handle().stats()[0].connections, 2);
+    assert!(a.links.handle().stats()[0].connections >= 2, "one was tried before the other let it in, or both dialled");
 }
 
 #[test]
