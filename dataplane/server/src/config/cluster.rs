@@ -67,8 +67,8 @@ pub struct Peers {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Etcd {
-    /// Retained messages with a smaller payload are held in memory by every node that may need them; of larger ones
-    /// only what they are, and they are fetched when a subscriber wants them.
+    /// Retained messages with a smaller payload are held in memory by the node where they live; larger ones are read from
+    /// its store when a subscriber wants them.
     pub hybrid_retained_size_threshold: Bytes,
 }
 
