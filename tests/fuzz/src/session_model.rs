@@ -223,14 +223,14 @@ impl Run {
             3 if is_new => (false, false),
             _ => (false, true),
         };
-        let again = self.clients[at].discarded;
-        let (clean_start, persistent) = (clean_start || again, persistent && (is_new || !again));
         if self.clients[at].accepted().is_none() {
             // Two that are both under way could arrive in either order.
             self.hang_up(at, false);
         }
         // Its connection is taken over, and with that a transient session ends.
         self.clients[at].lost(&mut self.ledger);
+        let again = self.clients[at].discarded;
+        let (clean_start, persistent) = (clean_start || again, persistent && (is_new || !again));
         if let Some(number) = self.fallen[at].take() {
             // A client that is back before a broker that starts has published its will may have spared it.
             self.ledger.messages[number].needed.clear();
