@@ -63,7 +63,23 @@ impl Cluster {
         (0..2).for_each(|nth| this.add_control(nth));
         (0..nodes).for_each(|nth| this.add_node(nth));
         this.until_linked();
+        this.until_placed();
         this
+    }
+
+    /// Waits until every shard has a home, and every node knows.
+    fn until_placed(&self) {
+        until("shards are placed", || {
+            (0..self.controls.len()).any(|nth| {
+                let answer = self.control(nth, "GET", "/api/v1/nodes", "");
+                let Some(nodes) = answer["items"].as_array() else { return false };
+                let has_all = |node: &Value| {
+                    let tables = node["sync"].as_array().into_iter().flatten();
+                    node["shards"].as_u64() > Some(0) && tables.clone().all(|table| table["state"] == "SYNCED")
+                };
+                nodes.len() == self.nodes.len() && nodes.iter().all(has_all)
+            })
+        });
     }
 
     fn add_control(&mut self, nth: usize) {

@@ -440,7 +440,10 @@ impl World {
         let now = Duration::from_millis(self.now_ms);
         match told {
             Told::Frame(frame) => {
-                let refuses = self.refuses_pushes && self.rng.u8(..12) == 0;
+                // What is refused is not pushed again: a node that has nothing takes what it is given.
+                let client = &self.agents[node].client;
+                let has_all = ResourceType::ALL.iter().all(|kind| client.held(*kind).version() > Version::default());
+                let refuses = self.refuses_pushes && has_all && self.rng.u8(..12) == 0;
                 let judge = Judge { node: self.nodes[node].id, refuses };
                 let before = PerType::from_fn(|kind| self.agents[node].client.held(kind).digest());
                 self.agents[node].client.handle(Session(stream as u64), frame, &judge, now);
