@@ -169,9 +169,14 @@ impl Run {
             withdrawn: false,
             acked_at: None,
             sent_at: 0,
-            wanted: self.clients.iter().filter(|c| c.has_subscribed(topic, QoS::AtMostOnce)).map(Client::key).collect(),
+            wanted: self.subscribed(topic, QoS::AtMostOnce),
+            stored: self.subscribed(topic, QoS::AtLeastOnce),
             needed: if qos == QoS::AtMostOnce { Vec::new() } else { self.promised(topic) },
         }
+    }
+
+    fn subscribed(&self, topic: usize, qos: QoS) -> Vec<ledger::SessionKey> {
+        self.clients.iter().filter(|client| client.has_subscribed(topic, qos)).map(Client::key).collect()
     }
 
     fn promised(&self, topic: usize) -> Vec<ledger::SessionKey> {

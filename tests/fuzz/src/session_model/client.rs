@@ -485,8 +485,9 @@ impl Client {
         let message = &ledger.messages[number];
         // What is sent again at QoS 1 or 2 may come again at QoS 0, where nobody can tell.
         let is_copy = publish.qos == QoS::AtMostOnce && message.qos > QoS::AtMostOnce;
-        // Sent before the session wanted it, it comes when its publisher sends it again.
-        let is_late = !message.wanted.contains(&self.key());
+        // Sent before the session wanted it, or had it stored, it comes when its publisher sends it again.
+        let who = if publish.qos == QoS::AtMostOnce { &message.wanted } else { &message.stored };
+        let is_late = !who.contains(&self.key());
         if message.is_will || publish.retain || is_copy || is_late || self.is_shared() {
             return;
         }

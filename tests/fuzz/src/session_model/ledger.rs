@@ -31,6 +31,8 @@ pub(super) struct Message {
     pub(super) sent_at: u64,
     /// Sessions that had subscribed to its topic when it was sent first.
     pub(super) wanted: Vec<SessionKey>,
+    /// Those of them that had subscribed at QoS 1 or 2.
+    pub(super) stored: Vec<SessionKey>,
     /// Sessions that must get it once it is acknowledged.
     pub(super) needed: Vec<SessionKey>,
 }
