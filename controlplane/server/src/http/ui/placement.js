@@ -21,7 +21,7 @@ export const page = {
       all((more) => api("GET", `/api/v1/placements?limit=1000${more}`)),
       all((more) => api("GET", `/api/v1/placement?limit=1000${more}`)),
       api("GET", "/api/v1/placement/revisions?limit=10"),
-      id ? api("GET", `/api/v1/placement/plans/${id}`).catch((error) => ({ error: error.status === 404 ? "There is no such plan: it was applied, or is forgotten." : error.message })) : null,
+      id && id !== applying ? api("GET", `/api/v1/placement/plans/${id}`).catch((error) => ({ error: error.status === 404 ? "There is no such plan: it was applied, or is forgotten." : error.message })) : null,
     ]);
     return { nodes: nodes.items, policies: policies.items, placement, history: history.items, plan };
   },
@@ -31,6 +31,19 @@ export const page = {
     return [context.draft.form ? editor(context, known) : policies(data, context), losses(data, known, context), revisions(data, context)];
   },
 };
+
+/** The plan that is being applied, or was: there is none of its id any more. */
+let applying = null;
+
+async function applyPlan(id) {
+  applying = id;
+  try {
+    return await api("POST", `/api/v1/placement/plans/${id}/apply`);
+  } catch (error) {
+    applying = null;
+    throw error;
+  }
+}
 
 // ---- What is there.
 
@@ -167,7 +180,7 @@ function preview({ plan, placement, nodes }, known, context) {
     context.draft.form = null;
     context.set({ plan: null });
   };
-  const apply = () => context.act(() => api("POST", `/api/v1/placement/plans/${plan.id}/apply`), (value) => `Plan ${plan.id} is applied as revision ${value.intent}.`, leave);
+  const apply = () => context.act(() => applyPlan(plan.id), (value) => `Plan ${plan.id} is applied as revision ${value.intent}.`, leave);
   const maps = (title, rows) =>
     h(
       "section",
