@@ -91,9 +91,13 @@ impl Program {
 
     /// Waits for its end. Returns whether it ended well, and what it printed.
     #[must_use]
-    pub fn finish(mut self) -> (bool, Vec<String>) {
+    pub fn finish(self) -> (bool, Vec<String>) {
+        self.finish_within(PATIENCE)
+    }
+
+    fn finish_within(mut self, patience: Duration) -> (bool, Vec<String>) {
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
@@ -121,9 +125,17 @@ impl Drop for Program {
 /// # Panics
 /// When it fails.
 pub fn run(command: &mut Command) -> Vec<String> {
+    run_within(PATIENCE, command)
+}
+
+/// Runs a program to its end, which takes a while, and returns what it printed.
+///
+/// # Panics
+/// When it fails, or does not end in time.
+pub fn run_within(patience: Duration, command: &mut Command) -> Vec<String> {
     let program = Program::start(command);
     let name = program.name.clone();
-    let (success, lines) = program.finish();
+    let (success, lines) = program.finish_within(patience);
     assert!(success, "{name} failed:\n{}", lines.join("\n"));
     lines
 }
