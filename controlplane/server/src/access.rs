@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{
     digest::{SHA256, digest},
@@ -82,7 +82,8 @@ impl TokenRow {
 /// All tokens.
 #[derive(Clone)]
 pub struct Access {
-    tokens: Arc<ArcSwap<BTreeMap<String, TokenRow>>>,
+    /// Nothing before the store was read.
+    tokens: Arc<ArcSwapOption<BTreeMap<String, TokenRow>>>,
     store: Arc<dyn MetaStore>,
     _follower: Arc<Follower>,
 }
@@ -100,7 +101,7 @@ impl Access {
     /// Tokens of a store, followed for as long as somebody may ask.
     #[must_use]
     pub fn follow(store: Arc<dyn MetaStore>) -> Self {
-        let tokens: Arc<ArcSwap<BTreeMap<String, TokenRow>>> = Arc::default();
+        let tokens: Arc<ArcSwapOption<BTreeMap<String, TokenRow>>> = Arc::default();
         let (mut watch, kept) = (store.watch(ACCESS, None), Arc::clone(&tokens));
         let task = tokio::spawn(async move {
             let mut held = BTreeMap::new();
@@ -117,10 +118,16 @@ impl Access {
                     }
                     WatchEvent::Interrupted { .. } | WatchEvent::Resumed { .. } => continue,
                 }
-                kept.store(Arc::new(held.clone()));
+                kept.store(Some(Arc::new(held.clone())));
             }
         });
         Self { tokens, store, _follower: Arc::new(Follower(task.abort_handle())) }
+    }
+
+    /// Whether the store has been read: before, nobody can be told from a stranger.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.tokens.load().is_some()
     }
 
     /// Who asks, by the header `Authorization`. Nothing says which part of a wrong token is wrong.
@@ -128,7 +135,7 @@ impl Access {
     pub fn caller(&self, authorization: Option<&str>) -> Option<Caller> {
         let (id, secret) = authorization?.strip_prefix("Bearer slc_")?.trim_end().split_once('_')?;
         let tokens = self.tokens.load();
-        let row = tokens.get(id)?;
+        let row = tokens.as_ref()?.get(id)?;
         let hash = hash(secret);
         let is_same = is_equal(hash.as_bytes(), row.hash.as_bytes());
         (is_same && row.is_valid(wall_ms())).then(|| row.caller(id))
@@ -137,7 +144,7 @@ impl Access {
     /// All tokens by id.
     #[must_use]
     pub fn tokens(&self) -> Arc<BTreeMap<String, TokenRow>> {
-        self.tokens.load_full()
+        self.tokens.load_full().unwrap_or_default()
     }
 
     /// Makes a token, which is shown once.
@@ -291,6 +298,16 @@ mod tests {
         }
         assert!(access.caller(Some(&format!("Bearer {over}"))).is_none());
         assert!(access.caller(Some(&format!("Bearer {text}"))).is_none());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_a_stranger_before_the_tokens_are_read() {
+        let access = Access::follow(Arc::new(Memory::default()));
+        assert!(!access.is_read(), "the task that reads has not run");
+        while !access.is_read() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        assert!(access.tokens().is_empty(), "a store without tokens is read as well");
     }
 
     #[tokio::test]

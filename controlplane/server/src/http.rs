@@ -86,6 +86,7 @@ impl Api {
         }
         let caller = match (route.role, self.caller(request)) {
             (None, _) => None,
+            (Some(_), None) if !self.access.is_read() => return Err(Problem::unread()),
             (Some(_), None) => return Err(Problem::unauthenticated()),
             (Some(role), Some(caller)) if caller.role < role => return Err(Problem::forbidden(&caller, role)),
             (Some(_), Some(caller)) => Some(caller),

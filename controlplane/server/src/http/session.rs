@@ -36,6 +36,9 @@ impl Call<'_> {
     pub(super) fn log_in(&self) -> Result<Reply, Problem> {
         let Wanted { token } = self.body()?;
         let access = &self.api.access;
+        if !access.is_read() {
+            return Err(Problem::unread());
+        }
         let caller = access.caller(Some(&format!("Bearer {}", token.trim()))).ok_or_else(Problem::wrong_token)?;
         let until_ms = wall_ms() + SESSION.as_millis() as u64;
         let session = self.api.sessions.seal(access, &caller, until_ms).ok_or_else(Problem::wrong_token)?;
