@@ -10,7 +10,7 @@ pub enum LinkError {
     /// The connection is not the link's: another one has taken its place.
     #[error("another connection has taken its place")]
     Replaced,
-    /// This node has just started.
+    /// This node has just started, and has not read yet what it owes to whom.
     #[error("it is still reading what it has stored")]
     Restoring,
     /// The peer has not said Hello in time.
@@ -79,4 +79,23 @@ pub enum LinkError {
         /// The bound.
         max: usize,
     },
+}
+
+impl LinkError {
+    /// Whether the peer has done what no node does that keeps to the protocol (docs/protocol/peer.md).
+    #[must_use]
+    pub fn is_of_protocol(&self) -> bool {
+        match self {
+            Self::Replaced | Self::Restoring | Self::Silent | Self::EarlierLife => false,
+            Self::TooLong { .. }
+            | Self::Malformed { .. }
+            | Self::Kind { .. }
+            | Self::OutOfPlace { .. }
+            | Self::Version { .. }
+            | Self::Cluster { .. }
+            | Self::Node { .. }
+            | Self::Number { .. }
+            | Self::Window { .. } => true,
+        }
+    }
 }

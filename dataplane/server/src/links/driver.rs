@@ -145,12 +145,16 @@ impl<E: Exchange + 'static> Driver<E> {
         }
     }
 
-    /// Closes a connection whose other side does not keep to the protocol.
+    /// Closes a connection as what decides has said.
     fn close(&self, node: NodeId, connection: u64, why: LinkError) {
         if let Some(peer) = self.peers.borrow_mut().get_mut(&node)
             && let Some(live) = peer.live.as_ref().filter(|live| live.id == connection)
         {
-            tracing::warn!(peer = %node, error = %why, "a node does not keep to the protocol");
+            if why.is_of_protocol() {
+                tracing::warn!(peer = %node, error = %why, "a node does not keep to the protocol");
+            } else {
+                tracing::info!(peer = %node, %why, "a link is closed");
+            }
             live.connection.close(Code::Protocol.into(), why.to_string().as_bytes());
             peer.last_error = Some(why.to_string());
         }
