@@ -13,8 +13,12 @@ mod status;
 pub use self::{
     face::NodeFace,
     serve::AdminServer,
-    snapshot::{Build, ListenerStatus, NodeSnapshot, PeerStatus, Phase, Readiness, StatusSource, StoreStatus},
+    snapshot::{
+        Build, ClusterStatus, ListenerStatus, NodeSnapshot, PeerStatus, Phase, Readiness, StatusSource, StoreStatus,
+    },
 };
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

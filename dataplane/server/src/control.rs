@@ -146,6 +146,8 @@ pub trait ReportProvider: Send + 'static {
 pub struct ControlStatus {
     /// The endpoint of the open stream.
     pub connected: Option<Address>,
+    /// When the last stream was over, or the first was wanted.
+    pub lost: Option<Instant>,
     /// The version held of each type.
     pub held: PerType<Version>,
     /// The last refusal of each type, until something newer of it is accepted.
@@ -156,6 +158,15 @@ pub struct ControlStatus {
     pub certificate_expires_s: i64,
     /// Streams that were opened.
     pub streams: u64,
+}
+
+impl ControlStatus {
+    /// How long there has been no stream; `None` = there is one.
+    #[must_use]
+    pub fn without_for(&self, now: Instant) -> Option<Duration> {
+        let lost = self.lost.filter(|_| self.connected.is_none());
+        lost.map(|lost| now.saturating_duration_since(lost))
+    }
 }
 
 /// A table that was not accepted.

@@ -8,7 +8,8 @@ use sluice_dataplane_core::stats::{BadInput, Closed, Dropped, Histogram, Stats};
 use sluice_service::metrics::{Observations, Scrape};
 
 use crate::{
-    admin::NodeSnapshot,
+    admin::{ClusterStatus, NodeSnapshot},
+    control::type_name,
     stats::{DriverStats, GreetingFailed, Shed},
 };
 
@@ -23,7 +24,9 @@ pub fn text(node: &NodeSnapshot) -> String {
     messages(&mut scrape, &node.stats);
     refusals(&mut scrape, &node.stats);
     driver(&mut scrape, &node.driver);
-    cluster(&mut scrape, node);
+    if let Some(of) = &node.cluster {
+        cluster(&mut scrape, of);
+    }
     process(&mut scrape, node);
     scrape.process();
     scrape.text()
@@ -119,8 +122,8 @@ fn process(scrape: &mut Scrape, node: &NodeSnapshot) {
     scrape.set(&BUILD_INFO, &[node.build.version, node.build.revision], 1_u64);
 }
 
-fn cluster(scrape: &mut Scrape, node: &NodeSnapshot) {
-    for peer in &node.peers {
+fn cluster(scrape: &mut Scrape, of: &ClusterStatus) {
+    for peer in &of.peers {
         if let Some(round_trip) = peer.round_trip {
             scrape.set(&PEER_ROUND_TRIP, &[&peer.node], round_trip.as_secs_f64());
         }
@@ -128,7 +131,7 @@ fn cluster(scrape: &mut Scrape, node: &NodeSnapshot) {
         scrape.set(&PEER_SENT_BYTES, &[&peer.node], peer.sent_bytes);
         scrape.set(&PEER_RECEIVED_BYTES, &[&peer.node], peer.received_bytes);
     }
-    if let Some(exchanged) = &node.exchanged {
+    if let Some(exchanged) = &of.exchanged {
         let within = exchanged.forwarded.saturating_sub(exchanged.relayed);
         scrape.set(&FORWARDED_COPIES, &["region"], within);
         scrape.set(&FORWARDED_COPIES, &["other_region"], exchanged.relayed);
@@ -136,8 +139,10 @@ fn cluster(scrape: &mut Scrape, node: &NodeSnapshot) {
         scrape.set(&FORWARDED_FAILED, &["dropped"], exchanged.dropped);
         scrape.set(&FORWARDED_FAILED, &["refused"], exchanged.refused);
     }
-    if let Some(connected) = node.has_control {
-        scrape.set(&CONFIG_STREAM_CONNECTED, &[], connected);
+    scrape.set(&CONFIG_STREAM_CONNECTED, &[], of.without_control_for.is_none());
+    scrape.set(&CONFIG_SNAPSHOT_AGE, &[], of.without_control_for.unwrap_or_default().as_secs_f64());
+    for (kind, version) in of.held.iter() {
+        scrape.set(&CONFIG_TABLE_REVISION, &[type_name(kind)], version.counter);
     }
 }
 

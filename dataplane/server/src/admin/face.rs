@@ -7,7 +7,7 @@ use std::{
 
 use sluice_dataplane_core::Stats;
 
-use super::{Build, ListenerStatus, NodeSnapshot, PeerStatus, Phase, StatusSource, StoreStatus};
+use super::{Build, ClusterStatus, ListenerStatus, NodeSnapshot, PeerStatus, Phase, StatusSource, StoreStatus};
 use crate::{config::NodeConfig, links::LinkStats, node::RunningNode, stats::DriverStats};
 
 /// A node as seen from outside, through all of its life.
@@ -55,9 +55,7 @@ impl NodeFace {
             listeners: Vec::new(),
             store: StoreStatus { writable: true, disk_bytes: Vec::new() },
             workers_answer: true,
-            peers: Vec::new(),
-            exchanged: None,
-            has_control: None,
+            cluster: None,
             reload_failing: Vec::new(),
             memory_budget_bytes: self.memory_budget_bytes,
         }
@@ -81,9 +79,12 @@ impl NodeFace {
                 disk_bytes: usage.kinds.iter().map(|kind| (kind.kind.name(), kind.disk_bytes)).collect(),
             },
             workers_answer,
-            peers: node.links().iter().map(peer_status).collect(),
-            exchanged: node.exchanged(),
-            has_control: node.control().map(|control| control.connected.is_some()),
+            cluster: node.control().map(|control| ClusterStatus {
+                peers: node.links().iter().map(peer_status).collect(),
+                exchanged: node.exchanged(),
+                without_control_for: control.without_for(Instant::now()),
+                held: control.held,
+            }),
             reload_failing: node.failing(),
             ..self.of_start()
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use sluice_cluster::Version;
 use sluice_dataplane_core::{GateStats, Stats};
+use sluice_discovery::{PerType, ResourceType};
 
 use crate::stats::DriverStats;
 
@@ -34,12 +36,8 @@ pub struct NodeSnapshot {
     pub store: StoreStatus,
     /// Whether every worker answered within a second; one that does not hangs, and so do its clients.
     pub workers_answer: bool,
-    /// The other nodes of its cluster.
-    pub peers: Vec<PeerStatus>,
-    /// What was exchanged with them; `None` without a cluster.
-    pub exchanged: Option<GateStats>,
-    /// Whether control has a stream to it; `None` without a cluster.
-    pub has_control: Option<bool>,
+    /// Its place in a cluster; `None` without one.
+    pub cluster: Option<ClusterStatus>,
     /// What could not be read again after it changed, by name.
     pub reload_failing: Vec<String>,
     /// The memory budget in bytes; 0 = none.
@@ -73,6 +71,32 @@ pub struct ListenerStatus {
     pub name: String,
     /// When the first of its certificates expires, in seconds since the Unix epoch.
     pub certificate_expires: Option<i64>,
+}
+
+/// What a node knows of its cluster, with control and without.
+#[derive(Clone, Debug)]
+pub struct ClusterStatus {
+    /// The other nodes.
+    pub peers: Vec<PeerStatus>,
+    /// What was exchanged with them; `None` when the links do not answer.
+    pub exchanged: Option<GateStats>,
+    /// How long control has not been heard; `None` = it has a stream to this node.
+    pub without_control_for: Option<Duration>,
+    /// The version held of each table.
+    pub held: PerType<Version>,
+}
+
+impl ClusterStatus {
+    /// Whether it was ever said where sessions and retained messages live. Before, neither can be served.
+    #[must_use]
+    pub fn has_placement(&self) -> bool {
+        *self.held.of(ResourceType::Placement) > Version::ZERO
+    }
+
+    /// The nodes that there is no link to.
+    pub fn unlinked(&self) -> impl Iterator<Item = &PeerStatus> {
+        self.peers.iter().filter(|peer| peer.round_trip.is_none())
+    }
 }
 
 /// Another node of the cluster.
@@ -131,9 +155,19 @@ impl NodeSnapshot {
             Phase::Starting => Readiness::NotReady,
             Phase::Draining => Readiness::Draining,
             Phase::Serving if !self.workers_answer => Readiness::NotReady,
-            Phase::Serving if !self.store.writable || !self.reload_failing.is_empty() => Readiness::Degraded,
+            Phase::Serving if self.cluster.as_ref().is_some_and(|cluster| !cluster.has_placement()) => {
+                Readiness::NotReady
+            }
+            Phase::Serving if self.is_hurt() => Readiness::Degraded,
             Phase::Serving => Readiness::Nominal,
         }
+    }
+
+    /// Whether something is away that it can serve without.
+    fn is_hurt(&self) -> bool {
+        let is_alone =
+            |cluster: &ClusterStatus| cluster.without_control_for.is_some() || cluster.unlinked().next().is_some();
+        !self.store.writable || !self.reload_failing.is_empty() || self.cluster.as_ref().is_some_and(is_alone)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{NodeSnapshot, Phase, Readiness};
+use super::{ClusterStatus, NodeSnapshot, Phase, Readiness};
 
 /// The answer of `/ready`.
 #[derive(Serialize)]
@@ -23,11 +23,18 @@ struct Checks {
     workers: &'static str,
     store: &'static str,
     reload: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<&'static str>,
 }
 
 impl Ready {
     pub(super) fn of(node: &NodeSnapshot) -> Self {
         let readiness = node.readiness();
+        let cluster = node.cluster.as_ref();
         let phase = match node.phase {
             Phase::Starting => "starting",
             Phase::Serving => "serving",
@@ -38,6 +45,9 @@ impl Ready {
             workers: if node.workers_answer { "ok" } else { "hanging" },
             store: if node.store.writable { "ok" } else { "nearly_full" },
             reload: if node.reload_failing.is_empty() { "ok" } else { "failing" },
+            control: cluster.map(|of| if of.without_control_for.is_none() { "ok" } else { "unreachable" }),
+            placement: cluster.map(|of| if of.has_placement() { "ok" } else { "unknown" }),
+            peers: cluster.map(|of| if of.unlinked().next().is_none() { "ok" } else { "unreachable" }),
         };
         let mut details = Vec::new();
         match node.phase {
@@ -55,6 +65,7 @@ impl Ready {
         let failing =
             |what: &String| format!("{what} changed and could not be read; the old state is in force, see the log");
         details.extend(node.reload_failing.iter().map(failing));
+        details.extend(cluster.into_iter().flat_map(of_cluster));
         Self {
             status: if readiness.is_ready() { "ready" } else { "not_ready" },
             mode: readiness.name(),
@@ -62,6 +73,27 @@ impl Ready {
             details,
         }
     }
+}
+
+/// What is not as it should be between a node and the others.
+fn of_cluster(cluster: &ClusterStatus) -> Vec<String> {
+    let mut details = Vec::new();
+    if !cluster.has_placement() {
+        details.push("control has not said yet where sessions and retained messages live".to_owned());
+    }
+    if let Some(without) = cluster.without_control_for {
+        let (seconds, revision) = (without.as_secs(), revision(cluster));
+        details.push(format!(
+            "control has not been reached for {seconds} s; the node serves with the tables of revision {revision}"
+        ));
+    }
+    details.extend(cluster.unlinked().map(|peer| format!("there is no link to node {}", peer.node)));
+    details
+}
+
+/// The newest that a node holds of what control has published.
+fn revision(cluster: &ClusterStatus) -> u64 {
+    cluster.held.iter().map(|(_, version)| *version).max().unwrap_or_default().counter
 }
 
 /// The answer of `/cluster/status`: the fields that tools know, and the numbers behind their texts.
@@ -73,14 +105,14 @@ pub(super) struct Status {
     sessions: u64,
     subscriptions: u64,
     retained_messages: u64,
-    nodes_missing: [String; 0],
+    nodes_missing: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct Cluster {
     node_id: String,
     leader: bool,
-    nodes: u32,
+    nodes: usize,
     etcd_storage: String,
     etcd_storage_bytes: u64,
     store_storage: String,
@@ -95,9 +127,11 @@ struct Cluster {
 }
 
 impl Status {
-    /// A node without a control plane is a cluster of its own, and leads it.
+    /// A node without a control plane is a cluster of its own, and leads it. One that has a control plane counts what it
+    /// holds itself, and says which of the others it does not reach.
     pub(super) fn of(node: &NodeSnapshot, now: SystemTime) -> Self {
         let stats = &node.stats;
+        let cluster = node.cluster.as_ref();
         let stored: u64 = node.store.disk_bytes.iter().map(|(_, bytes)| bytes).sum();
         Self {
             status: match node.readiness() {
@@ -108,15 +142,15 @@ impl Status {
             },
             cluster: Cluster {
                 node_id: node.name.clone(),
-                leader: true,
-                nodes: 1,
+                leader: cluster.is_none(),
+                nodes: 1 + cluster.map_or(0, |of| of.peers.len()),
                 etcd_storage: storage(0),
                 etcd_storage_bytes: 0,
                 store_storage: storage(stored),
                 store_storage_bytes: stored,
                 badger_storage: storage(stored),
-                config_revision: 0,
-                view: "live",
+                config_revision: cluster.map_or(0, revision),
+                view: if cluster.is_some_and(|of| of.without_control_for.is_some()) { "stored" } else { "live" },
                 as_of: humantime::format_rfc3339_seconds(now).to_string(),
                 version: node.build.version,
                 uptime_seconds: node.uptime.as_secs(),
@@ -125,7 +159,11 @@ impl Status {
             sessions: stats.sessions_connected + stats.sessions_offline,
             subscriptions: stats.subscriptions_exact + stats.subscriptions_wildcard + stats.subscriptions_shared,
             retained_messages: stats.retained_messages,
-            nodes_missing: [],
+            nodes_missing: cluster
+                .into_iter()
+                .flat_map(ClusterStatus::unlinked)
+                .map(|peer| peer.node.clone())
+                .collect(),
         }
     }
 }

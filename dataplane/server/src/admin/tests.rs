@@ -9,10 +9,13 @@ use std::{
 };
 
 use serde_json::Value;
-use sluice_dataplane_core::{GateStats, Stats};
+use sluice_cluster::Version;
+use sluice_discovery::PerType;
 
-use super::*;
-use crate::stats::DriverStats;
+use super::{
+    sample::{cluster, node},
+    *,
+};
 
 struct Source {
     node: Mutex<NodeSnapshot>,
@@ -23,47 +26,6 @@ impl StatusSource for Source {
     fn snapshot(&self) -> NodeSnapshot {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.node.lock().unwrap().clone()
-    }
-}
-
-fn node() -> NodeSnapshot {
-    let stats = Stats {
-        connections: vec![[1, 2, 3], [0, 4, 0]],
-        sessions_connected: 10,
-        sessions_offline: 2,
-        subscriptions_exact: 3,
-        subscriptions_wildcard: 4,
-        retained_messages: 5,
-        ..Stats::default()
-    };
-    NodeSnapshot {
-        name: "b1".into(),
-        build: Build { version: "1.2.3", revision: "abc" },
-        phase: Phase::Serving,
-        uptime: Duration::from_secs(7),
-        stats,
-        driver: DriverStats::default(),
-        listeners: Vec::new(),
-        store: StoreStatus { writable: true, disk_bytes: vec![("blocks", 1_000_000), ("retained", 500_000)] },
-        workers_answer: true,
-        peers: vec![PeerStatus {
-            node: "a1".into(),
-            round_trip: Some(Duration::from_millis(2)),
-            queue_bytes: 7,
-            sent_bytes: 8,
-            received_bytes: 9,
-        }],
-        exchanged: Some(GateStats {
-            forwarded: 5,
-            relayed: 2,
-            arrived: 4,
-            dropped: 1,
-            refused: 3,
-            ..GateStats::default()
-        }),
-        has_control: Some(true),
-        reload_failing: Vec::new(),
-        memory_budget_bytes: 0,
     }
 }
 
@@ -125,6 +87,29 @@ fn ready_says_whether_to_send_clients_and_why_not() {
 }
 
 #[test]
+fn a_node_of_a_cluster_is_ready_without_control_and_peers_but_not_without_any_placement() {
+    let of = |cluster| NodeSnapshot { cluster: Some(cluster), ..node() };
+    let alone = ClusterStatus { without_control_for: Some(Duration::from_secs(90)), ..cluster() };
+    let (code, body) = get(of(alone), "/ready");
+    assert_eq!((code, &body["mode"], &body["checks"]["control"]), (200, &"degraded".into(), &"unreachable".into()));
+    let detail = "control has not been reached for 90 s; the node serves with the tables of revision 41";
+    assert_eq!(body["details"][0], detail);
+
+    let mut cut = cluster();
+    cut.peers[0].round_trip = None;
+    let (code, body) = get(of(cut), "/ready");
+    assert_eq!((code, &body["mode"], &body["checks"]["peers"]), (200, &"degraded".into(), &"unreachable".into()));
+    assert_eq!(body["details"][0], "there is no link to node a1");
+
+    let fresh = ClusterStatus { held: PerType::from_fn(|_| Version::ZERO), ..cluster() };
+    let (code, body) = get(of(fresh), "/ready");
+    assert_eq!((code, &body["status"], &body["checks"]["placement"]), (503, &"not_ready".into(), &"unknown".into()));
+
+    let (_, body) = get(NodeSnapshot { cluster: None, ..node() }, "/ready");
+    assert!(body["checks"]["control"].is_null(), "without a cluster nothing is said of one: {body}");
+}
+
+#[test]
 fn the_startup_probe_asks_whether_the_start_is_over() {
     assert_eq!(get(NodeSnapshot { phase: Phase::Starting, ..node() }, "/ready?startup=1").0, 503);
     assert_eq!(get(NodeSnapshot { phase: Phase::Draining, ..node() }, "/ready?startup=1").0, 200);
@@ -132,7 +117,7 @@ fn the_startup_probe_asks_whether_the_start_is_over() {
 
 #[test]
 fn cluster_status_has_the_fields_that_tools_know_and_numbers() {
-    let (code, body) = get(node(), "/cluster/status");
+    let (code, body) = get(NodeSnapshot { cluster: None, ..node() }, "/cluster/status");
     assert_eq!((code, &body["status"]), (200, &"healthy".into()));
     let cluster = &body["cluster"];
     assert_eq!((&cluster["node_id"], &cluster["leader"], &cluster["nodes"]), (&"b1".into(), &true.into(), &1.into()));
@@ -141,6 +126,21 @@ fn cluster_status_has_the_fields_that_tools_know_and_numbers() {
     assert_eq!((&body["connections"], &body["sessions"]), (&10.into(), &12.into()));
     assert_eq!((&body["subscriptions"], &body["retained_messages"]), (&7.into(), &5.into()));
     assert_eq!(cluster["as_of"].as_str().unwrap().len(), "2026-11-22T19:40:00Z".len());
+}
+
+#[test]
+fn cluster_status_of_a_node_among_others_says_what_it_holds_and_whom_it_misses() {
+    let mut of = cluster();
+    of.peers.push(PeerStatus { node: "c1".into(), round_trip: None, ..of.peers[0].clone() });
+    of.without_control_for = Some(Duration::from_secs(1));
+    let (_, body) = get(NodeSnapshot { cluster: Some(of), ..node() }, "/cluster/status");
+    let cluster = &body["cluster"];
+    assert_eq!(
+        (&body["status"], &cluster["leader"], &cluster["nodes"]),
+        (&"degraded".into(), &false.into(), &3.into())
+    );
+    assert_eq!((&cluster["config_revision"], &cluster["view"]), (&41.into(), &"stored".into()));
+    assert_eq!(body["nodes_missing"], serde_json::json!(["c1"]));
 }
 
 #[test]

@@ -94,8 +94,11 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
     ) -> (Self, ControlHandle) {
         let node = identity.node();
         let file = SavedFile::new(&settings.folder, settings.region.as_ref());
-        let (status, status_seen) =
-            watch::channel(ControlStatus { certificate_expires_s: identity.expires_s(), ..ControlStatus::default() });
+        let (status, status_seen) = watch::channel(ControlStatus {
+            certificate_expires_s: identity.expires_s(),
+            lost: Some(Instant::now()),
+            ..ControlStatus::default()
+        });
         let (identity, identity_seen) = watch::channel(identity);
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
@@ -279,7 +282,11 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
 
     fn disconnected(&mut self) {
         self.provider.connected(false);
-        self.status.send_modify(|status| status.connected = None);
+        self.status.send_modify(|status| {
+            if status.connected.take().is_some() {
+                status.lost = Some(Instant::now());
+            }
+        });
     }
 
     fn note(&self, endpoint: &Address, trouble: Trouble) {

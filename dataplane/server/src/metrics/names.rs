@@ -273,6 +273,18 @@ pub const CONFIG_STREAM_CONNECTED: Metric = Metric {
     kind: Kind::Gauge,
     labels: &[],
 };
+pub const CONFIG_SNAPSHOT_AGE: Metric = Metric {
+    name: "mqtt_config_snapshot_age_seconds",
+    help: "Since when the tables in use may be out of date, because control is not heard; 0 while it is.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
+pub const CONFIG_TABLE_REVISION: Metric = Metric {
+    name: "mqtt_config_table_revision",
+    help: "The count of the version held of each table of control; 0 = none was ever received.",
+    kind: Kind::Gauge,
+    labels: &["table"],
+};
 pub const READY: Metric = Metric {
     name: "mqtt_node_ready",
     help: "Whether the node takes clients (1) or not (0).",
@@ -287,7 +299,7 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// All of them, in the order of the page.
-pub const ALL: [&Metric; 49] = [
+pub const ALL: [&Metric; 51] = [
     &CONNECTIONS,
     &CONNECTIONS_OPENED,
     &CONNECTIONS_CLOSED,
@@ -335,6 +347,8 @@ pub const ALL: [&Metric; 49] = [
     &FORWARDED_ARRIVED,
     &FORWARDED_FAILED,
     &CONFIG_STREAM_CONNECTED,
+    &CONFIG_SNAPSHOT_AGE,
+    &CONFIG_TABLE_REVISION,
     &READY,
     &BUILD_INFO,
 ];

@@ -1,44 +1,13 @@
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::path::Path;
 
-use sluice_dataplane_core::GateStats;
-use sluice_service::metrics::lint;
+use sluice_service::metrics::{lint, page};
 
 use super::*;
-use crate::admin::{Build, ListenerStatus, PeerStatus, Phase, StoreStatus};
+use crate::admin::sample;
 
 /// A node where everything that can be there is there.
 fn node() -> NodeSnapshot {
-    let mut stats = Stats { connections: vec![[1, 2, 3]], connections_opened: vec![9], ..Stats::default() };
-    stats.publish_duration.observe(20_000);
-    NodeSnapshot {
-        name: "b1".into(),
-        build: Build::THIS,
-        phase: Phase::Serving,
-        uptime: Duration::ZERO,
-        stats,
-        driver: DriverStats::default(),
-        listeners: vec![ListenerStatus { name: "tls-8883".into(), certificate_expires: Some(1_800_000_000) }],
-        store: StoreStatus { writable: true, disk_bytes: vec![("retained", 7)] },
-        workers_answer: true,
-        peers: vec![PeerStatus {
-            node: "a1".into(),
-            round_trip: Some(Duration::from_millis(2)),
-            queue_bytes: 7,
-            sent_bytes: 8,
-            received_bytes: 9,
-        }],
-        exchanged: Some(GateStats {
-            forwarded: 5,
-            relayed: 2,
-            arrived: 4,
-            dropped: 1,
-            refused: 3,
-            ..GateStats::default()
-        }),
-        has_control: Some(true),
-        reload_failing: vec!["rules".into()],
-        memory_budget_bytes: 1,
-    }
+    NodeSnapshot { reload_failing: vec!["rules".into()], memory_budget_bytes: 1, ..sample::node() }
 }
 
 #[test]
@@ -63,7 +32,7 @@ fn figures_stand_under_their_names_in_base_units() {
         "mqtt_publish_duration_seconds_sum 0.00002",
         "mqtt_delivery_duration_seconds_count{path=\"local\"} 0",
         "mqtt_tls_certificate_expiry_timestamp_seconds{listener=\"tls-8883\"} 1800000000",
-        "mqtt_store_disk_bytes{column=\"retained\"} 7",
+        "mqtt_store_disk_bytes{column=\"retained\"} 500000",
         "mqtt_config_reload_failing{what=\"rules\"} 1",
         "mqtt_peer_round_trip_seconds{peer=\"a1\"} 0.002",
         "mqtt_peer_queue_bytes{peer=\"a1\"} 7",
@@ -74,6 +43,9 @@ fn figures_stand_under_their_names_in_base_units() {
         "mqtt_forwarded_arrived_total 4",
         "mqtt_forwarded_failed_total{outcome=\"dropped\"} 1",
         "mqtt_forwarded_failed_total{outcome=\"refused\"} 3",
+        "mqtt_config_stream_connected 1",
+        "mqtt_config_snapshot_age_seconds 0",
+        "mqtt_config_table_revision{table=\"placement\"} 41",
         "mqtt_node_ready 1",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line} is missing in\n{text}");
@@ -88,19 +60,10 @@ fn names_follow_the_rules_of_prometheus() {
 #[test]
 fn the_reference_page_lists_what_the_code_exposes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
-    let page = std::fs::read_to_string(&path).unwrap();
-    let (by_hand, _) = page.split_once(GENERATED).expect("the page keeps its dividing line");
-    let mut fresh = format!("{by_hand}{GENERATED}\n| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n");
-    for metric in ALL {
-        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
-        let (name, kind, labels) = (metric.name, metric.kind.name(), labels.join(", "));
-        let _ = writeln!(fresh, "| `{name}` | {kind} | {labels} | {} |", metric.help);
-    }
+    let fresh = page(&std::fs::read_to_string(&path).unwrap(), &ALL).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &fresh).unwrap();
     }
     let page = std::fs::read_to_string(&path).unwrap();
     assert!(page == fresh, "docs/metrics.md is out of date: run this test with UPDATE_DOCS=1");
 }
-
-const GENERATED: &str = "<!-- The rest of this page is generated from the code. -->\n";
