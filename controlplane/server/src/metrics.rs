@@ -83,10 +83,25 @@ fn nodes(desk: &Desk, scrape: &mut Scrape) {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
+    use sluice_service::metrics::{lint, page};
+
     use super::*;
 
     #[test]
     fn names_follow_the_rules() {
-        assert_eq!(sluice_service::metrics::lint(ALL), Vec::<String>::new());
+        assert_eq!(lint(ALL), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_reference_page_lists_what_the_code_exposes() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics-control.md");
+        let fresh = page(&fs::read_to_string(&path).unwrap(), ALL).unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, &fresh).unwrap();
+        }
+        let page = fs::read_to_string(&path).unwrap();
+        assert!(page == fresh, "docs/metrics-control.md is out of date: run this test with UPDATE_DOCS=1");
     }
 }

@@ -220,6 +220,23 @@ pub fn lint(table: &[&Metric]) -> Vec<String> {
     faults
 }
 
+/// A reference page with its generated part made anew: what stands before [`GENERATED`] is kept.
+///
+/// # Errors
+/// The page has no such line.
+pub fn page(page: &str, all: &[&Metric]) -> Result<String, &'static str> {
+    let (by_hand, _) = page.split_once(GENERATED).ok_or("the line that divides the page is missing")?;
+    let mut fresh = format!("{by_hand}{GENERATED}\n| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n");
+    for metric in all {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        fresh += &format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind.name(), labels.join(", "), metric.help);
+    }
+    Ok(fresh)
+}
+
+/// What divides the part of a reference page that people write from the rest.
+const GENERATED: &str = "<!-- The rest of this page is generated from the code. -->\n";
+
 #[cfg(test)]
 mod tests {
     use super::*;
