@@ -100,6 +100,23 @@ pub enum Key {
     Shard(ShardId),
 }
 
+impl Key {
+    /// The shard whose state this is part of: with it the key moves, and by it a worker is chosen to restore the key.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        match self {
+            Self::Session(shard, _)
+            | Self::Subscription(shard, ..)
+            | Self::Progress(shard, _)
+            | Self::Block(shard, _)
+            | Self::Dedupe(shard, _)
+            | Self::Will(shard, _)
+            | Self::Retained(shard, _)
+            | Self::Shard(shard) => *shard,
+        }
+    }
+}
+
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {

@@ -131,7 +131,7 @@ impl MemoryStore {
         mut sink: impl FnMut(Key, Bytes) -> Result<(), RestoreError>,
     ) -> Result<(), RestoreError> {
         for (key, value) in &self.applied {
-            if wanted(shard_of(key)) {
+            if wanted(key.shard()) {
                 sink(key.clone(), value.clone())?;
             }
         }
@@ -157,19 +157,6 @@ fn apply(ops: &WriteBatch, values: &mut BTreeMap<Key, Bytes>) {
             Op::Put(key, value) => values.insert(key.clone(), value.clone()),
             Op::Drop(key) => values.remove(key),
         };
-    }
-}
-
-fn shard_of(key: &Key) -> ShardId {
-    match key {
-        Key::Session(shard, _)
-        | Key::Subscription(shard, ..)
-        | Key::Progress(shard, _)
-        | Key::Block(shard, _)
-        | Key::Dedupe(shard, _)
-        | Key::Will(shard, _)
-        | Key::Retained(shard, _)
-        | Key::Shard(shard) => *shard,
     }
 }
 

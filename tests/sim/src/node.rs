@@ -100,7 +100,7 @@ impl Node {
             let seed = gate.seed ^ ((u64::from(n) + 1) * 0x1234_5677);
             let rules = Arc::new(Rules::allow_all());
             let mut worker = Worker::new(WorkerId(n), workers, Arc::clone(settings), rules, seed);
-            for (key, value) in disk.iter().filter(|(key, _)| sharding.worker_of(shard_of(key)) == WorkerId(n)) {
+            for (key, value) in disk.iter().filter(|(key, _)| sharding.worker_of(key.shard()) == WorkerId(n)) {
                 let restored = worker.restore(key.clone(), value.clone());
                 assert!(restored.is_ok(), "what was stored is read: {restored:?}");
             }
@@ -409,18 +409,5 @@ impl Node {
         let mut bytes = Vec::new();
         let now = self.now(now_ms);
         self.gate.transmit(now, to, lane, &mut bytes, max).then_some(bytes)
-    }
-}
-
-fn shard_of(key: &Key) -> sluice_cluster::ShardId {
-    match key {
-        Key::Session(shard, _)
-        | Key::Subscription(shard, ..)
-        | Key::Progress(shard, _)
-        | Key::Block(shard, _)
-        | Key::Dedupe(shard, _)
-        | Key::Will(shard, _)
-        | Key::Retained(shard, _)
-        | Key::Shard(shard) => *shard,
     }
 }

@@ -115,7 +115,7 @@ impl Broker {
                 let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
                 let mut worker = Worker::new(WorkerId(n), workers, settings, rules, u64::from(n) + 7);
                 for (key, value) in &self.disk {
-                    if sharding.worker_of(shard_of(key)) == WorkerId(n) {
+                    if sharding.worker_of(key.shard()) == WorkerId(n) {
                         worker.restore(key.clone(), value.clone()).unwrap();
                     }
                 }
@@ -646,19 +646,6 @@ fn says_bounced(mut frames: &[u8]) -> bool {
 
 fn opened() -> Opened {
     Opened { listener: 0, peer: None, transport: Transport::Tcp, certificate: None, via: None }
-}
-
-fn shard_of(key: &Key) -> sluice_cluster::ShardId {
-    match key {
-        Key::Session(shard, _)
-        | Key::Subscription(shard, ..)
-        | Key::Progress(shard, _)
-        | Key::Block(shard, _)
-        | Key::Dedupe(shard, _)
-        | Key::Will(shard, _)
-        | Key::Retained(shard, _)
-        | Key::Shard(shard) => *shard,
-    }
 }
 
 /// Access rules: the entries of `rules`.

@@ -95,6 +95,7 @@ proptest! {
     fn a_key_lies_in_the_range_of_its_shard(key in any_key()) {
         let bytes = encoded(&key);
         let shard = shard_of(&bytes).expect("every key has a shard");
+        prop_assert_eq!(shard, key.shard());
         prop_assert!(bytes.starts_with(&prefix(shard)));
     }
 
