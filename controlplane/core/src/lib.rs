@@ -6,6 +6,7 @@
 //!   meaning of the input.
 //! * [`diff`], [`rehearse`], [`simulate`]: what a plan changes, where it ends, and what a loss would do.
 //! * [`suggest`]: what would turn remote deliveries into local ones.
+//! * [`publishers`]: what of it all the nodes of each region are to hold, for the push.
 //! * [`ledger`]: what a metadata store promises, as a value.
 //!
 //! Nothing here does I/O, reads a clock or draws randomness: time is a field of the input, and equal inputs have equal
@@ -17,6 +18,7 @@ mod input;
 pub mod intent;
 pub mod ledger;
 mod plan;
+pub mod publishers;
 pub mod reconciler;
 pub mod record;
 mod rehearse;

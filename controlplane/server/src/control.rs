@@ -2,17 +2,17 @@
 //!
 //! ```text
 //!  store ──watch──►┐                        ┌──► store (one write at a time)
-//!  lease ─────────►│        driver          │──► publishers ──► push streams
+//!  lease ─────────►│        driver          │──► channels ──► push streams
 //!  push streams ──►│  (owns the reconciler) │──► push streams (interest)
 //!  HTTP ──asks────►└────────────────────────┘
 //! ```
 
+mod channels;
 mod desk;
 mod driver;
 mod election;
 mod kept;
 mod process;
-mod publishers;
 mod streams;
 mod witness;
 

@@ -7,13 +7,14 @@ use sluice_cluster::{Label, Labels, NodeId, NodePhase, Process, ProtocolRange, R
 use sluice_controlplane_core::{
     intent::{self, Author, Match},
     ledger::{Ledger, Revision, Versioned},
+    publishers::Publishers,
     reconciler::{Clock, NodeEvent, Office, Output, Publication, Reconciler, Settings, StoreEvent, Witness, Written},
     record::{Commit, NodeRecord, Record, RecordKey, ReplicaId},
     view::{Reading, View},
 };
+use sluice_discovery::Limits;
 
 use crate::{
-    publishers::Publishers,
     streams::Stream,
     world::{Event, World},
 };
@@ -303,7 +304,7 @@ impl World {
         match replica.machine.office() {
             Office::Leading { epoch, .. } => {
                 if replica.publishers.as_ref().is_none_or(|of| of.epoch() != epoch) {
-                    replica.publishers = Some(Publishers::new(epoch));
+                    replica.publishers = Some(Publishers::new(epoch, Limits::default()));
                     self.end_streams(at);
                 }
             }
@@ -334,10 +335,10 @@ impl World {
             }
             Output::Publish(publication) => {
                 self.trace.note(self.now_ms, 33, [at, 0], || format!("control {at} publishes {}", about(&publication)));
-                let published =
-                    self.control.replicas[at].publishers.as_mut().map_or(Ok(()), |of| of.publish(&publication));
-                if let Err(error) = published {
-                    self.ledger.fail("push", || format!("control {at} cannot publish: {error}"));
+                let Some(publishers) = &mut self.control.replicas[at].publishers else { return };
+                publishers.publish(&publication);
+                if let Some((kind, failure)) = publishers.failures().first_key_value() {
+                    self.ledger.fail("push", || format!("control {at} cannot publish {kind:?}: {failure}"));
                 }
             }
             Output::Interest(node, frame) => self.send_interest(at, node, frame),

@@ -11,7 +11,6 @@ mod control;
 mod director;
 mod ledger;
 mod node;
-mod publishers;
 mod streams;
 mod trace;
 mod world;

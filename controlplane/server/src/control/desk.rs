@@ -11,14 +11,14 @@ use sluice_controlplane_core::reconciler::{Office, Reconciler};
 use sluice_controlplane_store::{Status, StoreError};
 use sluice_discovery::ResourceType;
 
-use super::{publishers::Publishers, streams::Stream};
+use super::{channels::Channels, streams::Stream};
 use crate::NodeStatus;
 
 /// What the driver knows.
 pub struct Desk {
     pub(super) reconciler: Reconciler,
     pub(super) streams: BTreeMap<NodeId, Stream>,
-    pub(super) publishers: Option<Publishers>,
+    pub(super) channels: Option<Channels>,
     pub(super) store_status: Option<Result<Status, StoreError>>,
     pub(super) began: Instant,
     /// How many reports nodes have sent, and how often they have come, gone or held something else.
@@ -67,7 +67,7 @@ impl Desk {
     /// The version of a type that a node should hold.
     pub(crate) fn published(&self, id: NodeId, kind: ResourceType) -> Option<Version> {
         let region = &self.streams.get(&id)?.region;
-        self.publishers.as_ref()?.published(region, kind)
+        self.channels.as_ref()?.publishers().published(region, kind)
     }
 
     /// What a node carries, as long as it is connected and has said so.
@@ -116,7 +116,7 @@ impl Desk {
 
     /// Types that cannot be pushed, and why.
     pub(crate) fn push_failures(&self) -> Vec<String> {
-        let failures = self.publishers.iter().flat_map(|publishers| publishers.failures());
+        let failures = self.channels.iter().flat_map(|channels| channels.publishers().failures());
         failures.map(|(kind, reason)| format!("{kind:?}: {reason}")).collect()
     }
 

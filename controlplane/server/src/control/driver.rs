@@ -100,7 +100,7 @@ impl Driver {
         let desk = Desk {
             reconciler,
             streams: BTreeMap::new(),
-            publishers: None,
+            channels: None,
             store_status: None,
             began: Instant::now(),
             heard: (0, 0),

@@ -12,7 +12,7 @@ use sluice_discovery::Limits;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
 
-use super::{desk::Desk, driver::Driver, publishers::Publishers};
+use super::{channels::Channels, desk::Desk, driver::Driver};
 use crate::{Event, NodeStatus, Refused, StreamId, Tables};
 
 /// A stream that was let in. Dropping it ends it.
@@ -71,9 +71,9 @@ impl Driver {
             return drop(reply.send(Err(Refused::NotMember { reason })));
         }
         let region = region_of(record, &registration);
-        let Some(publishers) = &mut self.desk.publishers else { return self.send_away(reply) };
+        let Some(channels) = &mut self.desk.channels else { return self.send_away(reply) };
         let (interest, frames) = mpsc::channel(INTEREST_FRAMES_MAX);
-        let tables = Tables { snapshots: publishers.subscribe(&region), interest: frames };
+        let tables = Tables { snapshots: channels.subscribe(&region), interest: frames };
         if reply.send(Ok(tables)).is_err() {
             return;
         }
@@ -109,37 +109,37 @@ impl Driver {
 }
 
 impl Desk {
-    /// Begins with publishers of its own when this replica leads, or leads under another epoch.
+    /// Begins with channels of its own when this replica leads, or leads under another epoch.
     pub(super) fn lead_or_follow(&mut self, led: bool) {
         match self.reconciler.office() {
             Office::Leading { epoch, .. } => {
-                if self.publishers.as_ref().is_none_or(|publishers| publishers.epoch() != epoch) {
+                if self.channels.as_ref().is_none_or(|channels| channels.publishers().epoch() != epoch) {
                     info!(%epoch, "this replica leads");
-                    // Streams of another epoch's publishers end with them, and come again.
+                    // Streams of another epoch's channels end with them, and come again.
                     self.streams.clear();
-                    self.publishers = Some(Publishers::new(epoch, Limits::default()));
+                    self.channels = Some(Channels::new(epoch, Limits::default()));
                 }
                 if self.reconciler.warming().next().is_none() {
-                    self.publishers.iter_mut().for_each(Publishers::warm);
+                    self.channels.iter_mut().for_each(Channels::warm);
                 }
             }
             Office::Following | Office::Elected => {
                 if led {
-                    self.publishers = None;
+                    self.channels = None;
                 }
             }
         }
     }
 
     pub(super) fn publish(&mut self, publication: &Publication) {
-        let Some(publishers) = &mut self.publishers else { return };
-        publishers.publish(publication);
+        let Some(channels) = &mut self.channels else { return };
+        channels.publish(publication);
         let Publication::Nodes(members) = publication else { return };
         for member in members.iter() {
             let region: Region = member.node.region().map_or_else(|| "".into(), |region| region.as_str().into());
             // A node whose region has changed comes again, and gets what is published there.
             if self.streams.get(&member.node.id).is_some_and(|stream| stream.region != region) {
-                publishers.renew(&region);
+                channels.renew(&region);
                 self.streams.remove(&member.node.id);
             }
         }
@@ -160,8 +160,8 @@ impl Desk {
     fn translated(&self, report: Report) -> Report {
         match report {
             Report::Replicas(mut replicas) => {
-                let publishers = self.publishers.as_ref();
-                replicas.applied = publishers.map_or(Version::ZERO, |of| of.placement_of(replicas.applied));
+                let channels = self.channels.as_ref();
+                replicas.applied = channels.map_or(Version::ZERO, |of| of.publishers().placement_of(replicas.applied));
                 Report::Replicas(replicas)
             }
             report @ (Report::Registration(_) | Report::Interest(_) | Report::Load(_) | Report::Peers(_)) => report,
@@ -170,9 +170,7 @@ impl Desk {
 
     /// Whether a version was never published by this leader or one before it.
     fn is_not_from_here(&self, version: Version) -> bool {
-        let Some(publishers) = &self.publishers else { return false };
-        let (epoch, counter) = (publishers.epoch(), publishers.counter());
-        version.leadership > epoch || (version.leadership == epoch && version.counter > counter)
+        self.channels.as_ref().is_some_and(|channels| channels.publishers().is_foreign(version))
     }
 }
 
