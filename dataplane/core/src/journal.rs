@@ -83,11 +83,19 @@ impl Journal {
         self.stored
     }
 
+    /// Whether there are changes that are not on stable storage yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.stored < self.sealed || self.has_changes()
+    }
+
+    fn has_changes(&self) -> bool {
+        !(self.ops.is_empty() && self.open_shards.is_empty() && self.dirty.is_empty())
+    }
+
     /// Whether there is something to seal and the store can take it.
     pub(crate) fn may_seal(&self) -> bool {
         let awaited = self.waiting.back().is_some_and(|(batch, _)| *batch > self.sealed);
-        let something = awaited || !(self.ops.is_empty() && self.open_shards.is_empty() && self.dirty.is_empty());
-        something && self.sealed - self.stored < IN_FLIGHT_MAX
+        (awaited || self.has_changes()) && self.sealed - self.stored < IN_FLIGHT_MAX
     }
 
     /// Closes the open batch: its number and its ops.

@@ -74,6 +74,28 @@ fn a_page_keeps_the_order_of_its_topics_whatever_lies_on_disk() {
 }
 
 #[test]
+fn a_register_that_is_emptied_twice_is_empty_after_a_crash_once_either_was_acknowledged() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut broker = Broker::new(2, settings());
+        let [one, other] = ["p", "q"].map(|name| client(&mut broker, name));
+        retain(&mut broker, one, "a", 's', 5);
+        broker.sync_at_once = false;
+        broker.publish_with(one, "a", QoS::AtMostOnce, 0, b"", true, false);
+        broker.publish_with(other, "a", qos, 1, b"", true, false);
+        let acknowledged = |words: &[String]| words.iter().any(|words| words.starts_with("pub"));
+        assert!(!acknowledged(&broker.read(other)), "a crash would bring the message back");
+        broker.sync();
+        broker.settle();
+        assert!(acknowledged(&broker.read(other)));
+        broker.crash();
+        let subscriber = client(&mut broker, "s");
+        broker.sync_at_once = true;
+        broker.subscribe(subscriber, "#", QoS::AtMostOnce);
+        assert_eq!(received(&mut broker, subscriber), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_large_register_is_replaced_emptied_and_stays_empty() {
     let mut broker = Broker::new(2, settings());
     let publisher = client(&mut broker, "p");

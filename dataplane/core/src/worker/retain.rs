@@ -12,19 +12,20 @@ use crate::{
 };
 
 impl Worker {
-    /// Puts a message into its register, which is this worker's; an empty payload empties it. Whether the store hears
-    /// of it. Refused when the register has no room.
+    /// Puts a message into its register, which is this worker's; an empty payload empties it. Whether that becomes true
+    /// after a crash only with the open batch. Refused when the register has no room.
     pub(super) fn set_retained(&mut self, message: &MessageRef<'_>) -> Result<bool, ReasonCode> {
         let volatile = is_volatile(message.topic);
         let key = || Key::Retained(self.sharding.of_topic(message.topic), message.topic.into());
         if message.payload.is_empty() {
             let key = key();
-            let stored = self.retained.clear(message.topic) && !volatile;
-            if stored {
+            let was_set = self.retained.clear(message.topic);
+            if was_set && !volatile {
                 self.drop_stored(key);
             }
             self.count_retained();
-            return Ok(stored);
+            // What emptied it before may still be on its way to the disk: until then a crash brings the old message back.
+            return Ok(!volatile && self.journal.is_behind());
         }
         if !volatile {
             self.check_room(message)?;
