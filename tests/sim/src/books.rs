@@ -8,7 +8,7 @@ use sluice_topic::matches;
 use crate::{
     client::{Client, Phase},
     director::TOPICS,
-    ledger::{Message, MessageId, Session, SessionId, Status, Sub},
+    ledger::{KILL_FELT_MS, Message, MessageId, Session, SessionId, Status, Sub},
     world::{LOST_AFTER_MS, World, pair},
 };
 
@@ -169,7 +169,11 @@ impl World {
             // At QoS 1 a node that is killed before it can say that it has a message gets it again, and its group may pass on
             // either copy.
             let told_twice = message.qos < 2 && self.kills.iter().any(|(at, _)| *at >= message.sent_ms);
-            let excused = died || message.resent || gateway_failed || told_twice;
+            // A will is published again by the node that was killed before it could note that it was.
+            let node_of_will = |dead: usize| message.accepted_by.is_none_or(|node| node == dead);
+            let felt = |at: u64| at + KILL_FELT_MS >= first.at_ms && at <= second.at_ms;
+            let again = message.will && self.kills.iter().any(|(at, dead)| node_of_will(*dead) && felt(*at));
+            let excused = died || message.resent || gateway_failed || told_twice || again;
             (!excused).then_some((*group, *id, first.session, second.session))
         });
         if let Some((group, id, first, second)) = twice {

@@ -321,7 +321,8 @@ impl World {
             self.clients[at].outgoing.push_back(Outgoing { packet_id, message, released: false });
         }
         self.trace.note(self.now_ms, 14, [at, message], || {
-            format!("session {publisher} publishes {message} on {topic} {qos:?} retain {retain} #{packet_id}")
+            let what = if tombstone { "empties" } else { "publishes" };
+            format!("session {publisher} {what} {message} on {topic} {qos:?} retain {retain} #{packet_id}")
         });
         self.send_publish(at, socket, message, packet_id, false);
     }
@@ -423,6 +424,9 @@ impl World {
             return self.client_is_cut_off(at);
         }
         client.phase = Phase::Online;
+        if let Some(will) = client.will {
+            self.ledger.messages[will].accepted_by = Some(node);
+        }
         if present {
             return self.resume(at, socket);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_topic::matches;
 
 /// Messages that were on their way when a node was killed have arrived after so long.
-const KILL_FELT_MS: u64 = 12_000;
+pub(crate) const KILL_FELT_MS: u64 = 12_000;
 
 /// A message, by the order in which clients made them.
 pub(crate) type MessageId = usize;
@@ -37,7 +37,7 @@ pub(crate) struct Message {
     pub(crate) sent_ms: u64,
     /// Whether the client has sent it more than once.
     pub(crate) resent: bool,
-    /// The node that has it from the client, as far as is known.
+    /// The node that has it from the client, as far as is known; the one that keeps it, if it is a will.
     pub(crate) accepted_by: Option<usize>,
     pub(crate) status: Status,
 }
@@ -279,10 +279,12 @@ impl Ledger {
         {
             return;
         }
-        // What was sent before the subscription may come when it is sent again.
+        // What was sent before the subscription may come when it is sent again. A subscription at another QoS has not asked
+        // for this delivery.
         let subs = &self.sessions[delivery.session].subs;
         let is_promised = |sub: &Sub| {
             matches(sub.filter, message.topic)
+                && message.qos.min(sub.qos) == delivery.qos
                 && sub.known_to.contains(&self.sessions[message.publisher].node)
                 && sub.acked_ms.is_some_and(|acked_ms| acked_ms < message.sent_ms)
         };

@@ -2,12 +2,9 @@
 
 use sluice_tests_sim::run;
 
-/// Runs that break a promise, each a line of docs/ROADMAP.md.
-const OPEN: [u64; 1] = [267];
-
 #[test]
 fn clusters_keep_their_promises_whatever_fails() {
-    for seed in (1..=500).filter(|seed| !OPEN.contains(seed)) {
+    for seed in 1..=500 {
         let report = run(seed, 300, false);
         assert_eq!(report.violation, None, "seed {seed}: cargo run -p sluice-tests-sim -- --seed {seed}");
     }
