@@ -249,15 +249,19 @@ impl Ledger {
         self.messages.get(id).filter(|message| message.topic == delivery.topic && !message.tombstone).map(|_| id)
     }
 
-    /// I15: at QoS 2, once for each way to it.
+    /// I15: at QoS 2, once for each way to it. What was published at QoS 0 comes at most once, too.
     fn count(&mut self, delivery: &Delivery<'_>, id: MessageId, ways: u32) {
         let receipt = self.sessions[delivery.session].received.entry(id).or_default();
         receipt.times += 1;
         receipt.times_exactly += u32::from(delivery.qos == 2);
-        let times = receipt.times_exactly;
+        let (all, times) = (receipt.times, receipt.times_exactly);
         // Who of a group had what is sent again, by its publisher or for a node that was killed, is not remembered.
         let again = self.messages[id].resent || self.killed_ms + KILL_FELT_MS > self.messages[id].sent_ms;
         let again = again && self.has_group(delivery.session, id);
+        if self.messages[id].qos == 0 && all > ways {
+            let session = delivery.session;
+            self.fail("QoS 0", || format!("message {id} of QoS 0 came to session {session} {all} times"));
+        }
         if delivery.qos == 2 && times > ways && !again {
             let session = delivery.session;
             self.fail("I15", || format!("message {id} came to session {session} {times} times at QoS 2"));
