@@ -10,8 +10,10 @@ use crate::scenario::connect::Connect;
 use crate::scenario::idle::Idle;
 use crate::scenario::offline::Offline;
 use crate::scenario::open_loop::OpenLoop;
+use crate::scenario::read_retained::ReadRetained;
 use crate::scenario::retained::Retained;
 use crate::scenario::subscribe::Subscribe;
+use crate::scenario::takeover::Takeover;
 use crate::scenario::throughput::{Filters, Shape, Throughput};
 
 /// One named workload.
@@ -116,6 +118,8 @@ fn open_loop() -> Vec<Workload> {
 
 fn connections() -> Vec<Workload> {
     let idle = |persistent, tls| Scenario::Idle(Idle { connections: 18_000, persistent, tls });
+    let takeover = |persistent| Scenario::Takeover(Takeover { clients: 500, persistent });
+    let read = |payload_len| Scenario::ReadRetained(ReadRetained { topics: 1_000, payload_len });
     let bytes = |most| [Goal::AtMost(Metric::BytesPerConnection, most)];
     let churn = [Goal::AtLeast(Metric::ConnectsPerSecond, 25_000.0), Goal::AtMost(Metric::CpuPerConnect, 30.0)];
     vec![
@@ -125,6 +129,20 @@ fn connections() -> Vec<Workload> {
             Scenario::Subscribe(Subscribe { filters: 2_000 }),
             &[],
         ),
+        workload(
+            "takeover",
+            "500 client ids that are connected come again, one after the other",
+            takeover(false),
+            &[Goal::AtMost(Metric::TakeoverP99, 10_000.0)],
+        ),
+        workload(
+            "takeover-persistent",
+            "the same with persistent sessions",
+            takeover(true),
+            &[Goal::AtMost(Metric::TakeoverP99, 10_000.0)],
+        ),
+        workload("read-retained", "1,000 retained messages of 64 B, one by one", read(SMALL), &[]),
+        workload("read-retained-16k", "the same with 16 KiB", read(16 << 10), &[]),
         workload("idle", "18,000 idle connections", idle(false, false), &bytes(1_536.0)),
         workload(
             "idle-persistent",

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -89,6 +89,19 @@ pub(crate) fn dial(target: &Target, clients: &[Client]) -> Result<Vec<TcpStream>
         sockets.extend(opened.into_iter().map(Stream::into_socket));
     }
     Ok(sockets)
+}
+
+/// Connects one client without encryption, and says how long it took from CONNECT to CONNACK.
+pub(crate) fn greet(target: &Target, client: &Client) -> Result<(TcpStream, Duration)> {
+    let mut socket = open(target.address, None)?;
+    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).context("cannot set a timeout")?;
+    SockRef::from(&socket).set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")?;
+    let mut packet = Vec::new();
+    codec::connect(&mut packet, &client.id, client.clean, 0);
+    let start = Instant::now();
+    socket.write_all(&packet).context("cannot send CONNECT")?;
+    with_packet(&mut socket, |frame| frame.expect_connack()).context("no connection")?;
+    Ok((socket, start.elapsed()))
 }
 
 /// Sends DISCONNECT and closes in order.

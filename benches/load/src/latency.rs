@@ -3,8 +3,12 @@
 //! In open loop a message's latency counts from the moment it was *due*. A generator or a broker that stalls for a
 //! second therefore shows in every message that was due during that second, not in one of them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
+
+use crate::clock::nanos;
 
 /// The longest latency that is told apart: one minute. Longer ones count as this.
 const NANOS_MAX: u64 = 60_000_000_000;
@@ -27,6 +31,11 @@ impl Latencies {
     /// Counts one latency.
     pub(crate) fn record(&mut self, nanos: u64) {
         self.histogram.saturating_record(nanos);
+    }
+
+    /// Counts how long something took.
+    pub(crate) fn record_duration(&mut self, took: Duration) {
+        self.record(nanos(took));
     }
 
     /// Forgets what was counted.

@@ -34,6 +34,14 @@ pub(crate) enum Metric {
     SubscribedP50,
     /// Time to SUBACK, 99 %, µs.
     SubscribedP99,
+    /// Time to CONNACK for a client id that is connected elsewhere, median, µs.
+    TakeoverP50,
+    /// Time to CONNACK for a client id that is connected elsewhere, 99 %, µs.
+    TakeoverP99,
+    /// Time from SUBSCRIBE to the retained message, median, µs.
+    ReadP50,
+    /// Time from SUBSCRIBE to the retained message, 99 %, µs.
+    ReadP99,
     /// Memory of the broker per filter, bytes.
     BytesPerFilter,
     /// Messages stored and acknowledged per second.
@@ -56,7 +64,7 @@ pub(crate) enum Metric {
 
 impl Metric {
     /// Every metric, in order.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::BrokerCpuPerMillion,
         Self::DeliveriesPerSecond,
         Self::DeliveryP50,
@@ -69,6 +77,10 @@ impl Metric {
         Self::CpuPerConnect,
         Self::SubscribedP50,
         Self::SubscribedP99,
+        Self::TakeoverP50,
+        Self::TakeoverP99,
+        Self::ReadP50,
+        Self::ReadP99,
         Self::BytesPerFilter,
         Self::StoredPerSecond,
         Self::FetchedPerSecond,
@@ -95,6 +107,10 @@ impl Metric {
             Self::CpuPerConnect => "CPU µs per connect",
             Self::SubscribedP50 => "subscribed p50 µs",
             Self::SubscribedP99 => "subscribed p99 µs",
+            Self::TakeoverP50 => "taken over p50 µs",
+            Self::TakeoverP99 => "taken over p99 µs",
+            Self::ReadP50 => "retained message p50 µs",
+            Self::ReadP99 => "retained message p99 µs",
             Self::BytesPerFilter => "bytes per filter",
             Self::StoredPerSecond => "stored/s",
             Self::FetchedPerSecond => "read back/s",
@@ -121,10 +137,10 @@ impl Outcome {
         self.figures.insert(metric, value);
     }
 
-    /// Adds the quantiles of subscriptions.
-    pub(crate) fn set_subscriptions(&mut self, latencies: &Latencies) {
-        self.set(Metric::SubscribedP50, latencies.quantile_us(0.5));
-        self.set(Metric::SubscribedP99, latencies.quantile_us(0.99));
+    /// Adds the median and the 99 % quantile under these names.
+    pub(crate) fn set_quantiles(&mut self, [median, high]: [Metric; 2], latencies: &Latencies) {
+        self.set(median, latencies.quantile_us(0.5));
+        self.set(high, latencies.quantile_us(0.99));
     }
 
     /// Adds the quantiles of deliveries, if there were any.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -35,6 +36,9 @@ pub(crate) struct AcrossPlan {
     /// Runs of each workload and place; the table shows medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     repetitions: u32,
+    /// Only workloads whose names contain this, and no table.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
     /// The core of the nodes.
     #[arg(long, default_value_t = 0)]
     node_core: usize,
@@ -54,6 +58,12 @@ struct Row {
     across: Outcome,
 }
 
+impl AcrossPlan {
+    fn wants(&self, workload: &Workload) -> bool {
+        self.only.as_ref().is_none_or(|only| workload.name.contains(only))
+    }
+}
+
 /// Runs the workloads and writes `across-DATE.md`.
 pub(crate) fn run(plan: &AcrossPlan) -> Result<()> {
     process::pin(&[plan.generator_core])?;
@@ -61,18 +71,33 @@ pub(crate) fn run(plan: &AcrossPlan) -> Result<()> {
     let timing =
         Timing { warm_up: Duration::from_secs_f64(plan.warm_up), measure: Duration::from_secs_f64(plan.seconds) };
     let cores = [plan.node_core];
-    let cluster = Cluster::start(&plan.sluice, 2, &cores)?;
-    let (local, across) = (cluster.target(0, 0), cluster.target(1, 0));
     let mut rows = Vec::new();
-    for workload in messages() {
+    // On paths for jumbo frames a packet holds several messages.
+    let wide = Cluster::start(&plan.sluice, 2, &cores, MTU_WIDE)?;
+    for mut workload in messages() {
+        workload.name += "-jumbo";
+        if !plan.wants(&workload) {
+            continue;
+        }
+        rows.push(in_turn(&workload, (&wide.target(0, 0), &wide.target(1, 0)), timing, plan.repetitions)?);
+    }
+    drop(wide);
+    let cluster = Cluster::start(&plan.sluice, 2, &cores, MTU_USUAL)?;
+    let (local, across) = (cluster.target(0, 0), cluster.target(1, 0));
+    let meetings = MEETINGS.iter().filter_map(|name| catalogue::find(name));
+    for workload in messages().into_iter().chain(meetings).filter(|workload| plan.wants(workload)) {
         rows.push(in_turn(&workload, (&local, &across), timing, plan.repetitions)?);
     }
     // Connections and subscriptions of a cluster of two, against those of a node by itself.
     let alone = Running::start(&Broker::sluice(&plan.sluice, 1)?, false, &cores)?;
-    for workload in ["connect", "subscribe"].iter().filter_map(|name| catalogue::find(name)) {
+    let entries = ["connect", "subscribe"].iter().filter_map(|name| catalogue::find(name));
+    for workload in entries.filter(|workload| plan.wants(workload)) {
         rows.push(in_turn(&workload, (alone.target(), &local), timing, plan.repetitions)?);
     }
     alone.stop()?;
+    if plan.only.is_some() {
+        return Ok(());
+    }
     let text = render(&rows, plan, &load_before);
     fs::create_dir_all(&plan.output).with_context(|| format!("cannot create {}", plan.output.display()))?;
     let path = plan.output.join(format!("across-{}.md", calendar::today()));
@@ -110,6 +135,16 @@ fn messages() -> Vec<Workload> {
     all
 }
 
+/// What crosses every network, in bytes of UDP payload.
+const MTU_USUAL: u16 = 1_452;
+/// What crosses a network of jumbo frames, and in ten segments fits into one call of the system.
+const MTU_WIDE: u16 = 6_000;
+/// After a run, messages of publishers that were reset may be on their way for a moment, to topics of the next run.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What somebody has left at one node, and somebody else asks for at the other.
+const MEETINGS: [&str; 4] = ["takeover", "takeover-persistent", "read-retained", "read-retained-16k"];
+
 /// Runs a workload at both places in turns, and keeps the medians.
 fn in_turn(workload: &Workload, places: (&Target, &Target), timing: Timing, repetitions: u32) -> Result<Row> {
     let mut runs = [Vec::new(), Vec::new()];
@@ -119,6 +154,7 @@ fn in_turn(workload: &Workload, places: (&Target, &Target), timing: Timing, repe
             let (place, name) = if at == 0 { (places.0, "local") } else { (places.1, "across") };
             let outcome = workload.scenario.run(place, timing).with_context(|| workload.name.clone())?;
             say(&format!("{:<18} {name:<8} {}", workload.name, brief(&outcome)))?;
+            thread::sleep(SETTLE);
             runs[at].push(outcome);
         }
     }
@@ -137,6 +173,7 @@ fn render(rows: &[Row], plan: &AcrossPlan, load_before: &str) -> String {
         ),
         "*Local*: publishers and subscribers at one node, or a node by itself. *Across*: publishers at one node and".into(),
         "subscribers at the other, over QUIC with mutual TLS, or clients of one node of the two. CPU is that of both nodes.".into(),
+        format!("Links try UDP payloads of up to {MTU_USUAL} bytes, where it says *jumbo* up to {MTU_WIDE}."),
         String::new(),
         "| workload | | figure | local | across | ratio |".into(),
         "|---|---|---|---|---|---|".into(),
@@ -150,6 +187,10 @@ fn render(rows: &[Row], plan: &AcrossPlan, load_before: &str) -> String {
         Metric::CpuPerConnect,
         Metric::SubscribedP50,
         Metric::SubscribedP99,
+        Metric::TakeoverP50,
+        Metric::TakeoverP99,
+        Metric::ReadP50,
+        Metric::ReadP99,
         Metric::Lost,
     ];
     for row in rows {

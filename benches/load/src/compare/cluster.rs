@@ -20,6 +20,8 @@ use crate::target::Target;
 pub(super) struct Cluster {
     children: Vec<Child>,
     nodes: Vec<Node>,
+    /// The largest UDP payload that links try, in bytes.
+    mtu: u16,
     /// Removed after the processes have ended, because fields are dropped after `drop`.
     dir: TempDir,
 }
@@ -37,10 +39,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Cluster {
     /// Starts control and so many nodes of one worker each on `cores`, and waits until the nodes are linked.
-    pub(super) fn start(program: &Path, nodes: usize, cores: &[usize]) -> Result<Self> {
+    pub(super) fn start(program: &Path, nodes: usize, cores: &[usize], mtu: u16) -> Result<Self> {
         let program = program.canonicalize().with_context(|| format!("there is no {}", program.display()))?;
         let dir = TempDir::with_prefix("load-cluster-").context("cannot create a temporary folder")?;
-        let mut cluster = Self { children: Vec::new(), nodes: Vec::new(), dir };
+        let mut cluster = Self { children: Vec::new(), nodes: Vec::new(), mtu, dir };
         let (api, push) = cluster.start_control(&program, cores)?;
         for nth in 0..nodes {
             cluster.start_node(&program, nth, (api, push), cores)?;
@@ -81,12 +83,12 @@ impl Cluster {
         let token_file = self.path(&format!("{name}.token"));
         fs::write(&token_file, token).context("cannot write a token")?;
         let [mqtt, admin, peers] = free_ports()?.map(local);
-        let data = self.path(&name);
+        let (data, mtu) = (self.path(&name), self.mtu);
         let text = format!(
             "node: {{name: {name}, data: {data:?}}}\nworkers: 1\nadmin: {{bind: \"{admin}\"}}\n\
              listeners: [{{bind: \"{mqtt}\", allow_anonymous: true}}]\n\
              cluster:\n  control: {{endpoints: [\"https://{push}\"], token: {token_file:?}}}\n  \
-             labels: {{region: here}}\n  peers: {{bind: \"{peers}\"}}\n"
+             labels: {{region: here}}\n  peers: {{bind: \"{peers}\", mtu_max: {mtu}}}\n"
         );
         let pid = self.spawn(program, &name, &text, cores)?;
         self.nodes.push(Node { mqtt, admin, pid });
@@ -111,7 +113,11 @@ impl Cluster {
     fn until_linked(&mut self) -> Result<()> {
         let (admins, others) = (self.nodes.iter().map(|node| node.admin).collect::<Vec<_>>(), self.nodes.len() - 1);
         for admin in admins {
-            self.until("the nodes are linked", || {
+            self.until("the nodes are ready and linked", || {
+                // With a placement: before, nothing that lasts is served.
+                if !ask(admin, "GET", "/ready", "")?.starts_with("HTTP/1.1 200") {
+                    return Ok(false);
+                }
                 let metrics = ask(admin, "GET", "/metrics", "")?;
                 let links = metrics.lines().filter(|line| line.starts_with("mqtt_peer_round_trip_seconds{"));
                 Ok(links.count() == others)

@@ -71,6 +71,11 @@ impl Adjust {
             Scenario::Idle(it) => take(&mut self.clients, &mut it.connections),
             Scenario::Connect(it) => take(&mut self.clients, &mut it.parallel),
             Scenario::Subscribe(it) => take(&mut self.messages, &mut it.filters),
+            Scenario::Takeover(it) => take(&mut self.clients, &mut it.clients),
+            Scenario::ReadRetained(it) => {
+                take(&mut self.payload, &mut it.payload_len);
+                take(&mut self.messages, &mut it.topics);
+            }
             Scenario::Retained(it) => {
                 take(&mut self.payload, &mut it.payload_len);
                 take(&mut self.messages, &mut it.messages);

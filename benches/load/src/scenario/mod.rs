@@ -5,8 +5,10 @@ pub(crate) mod connect;
 pub(crate) mod idle;
 pub(crate) mod offline;
 pub(crate) mod open_loop;
+pub(crate) mod read_retained;
 pub(crate) mod retained;
 pub(crate) mod subscribe;
+pub(crate) mod takeover;
 pub(crate) mod throughput;
 
 #[cfg(test)]
@@ -44,6 +46,10 @@ pub(crate) enum Scenario {
     Connect(connect::Connect),
     /// Subscribe to one filter after the other.
     Subscribe(subscribe::Subscribe),
+    /// Come under a client id that is connected.
+    Takeover(takeover::Takeover),
+    /// Read retained messages one by one.
+    ReadRetained(read_retained::ReadRetained),
     /// Store retained messages, then fetch them all by wildcard.
     Retained(retained::Retained),
     /// Queue messages for sessions that are away, then drain the queues.
@@ -64,6 +70,8 @@ impl Scenario {
             Self::Idle(scenario) => scenario.run(target),
             Self::Connect(scenario) => scenario.run(target, timing),
             Self::Subscribe(scenario) => scenario.run(target),
+            Self::Takeover(scenario) => scenario.run(target),
+            Self::ReadRetained(scenario) => scenario.run(target),
             Self::Retained(scenario) => scenario.run(target),
             Self::Offline(scenario) => scenario.run(target),
         }
