@@ -53,10 +53,11 @@ pub(crate) mod publisher {
         SessionUid(stable_hash(&named) & !FLAGS | uid.0 & FLAGS)
     }
 
-    /// A session that is not stored, by numbers that no other one has.
-    pub(crate) fn transient(process: u64, place: u32) -> SessionUid {
+    /// A session that is not stored, by numbers that no other one has: one that begins in the place of another has not
+    /// ended that one's exchanges, of which a message may still come again.
+    pub(crate) fn transient(process: u64, serial: u64) -> SessionUid {
         let mut bytes = process.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&place.to_le_bytes());
+        bytes.extend_from_slice(&serial.to_le_bytes());
         SessionUid(stable_hash(&bytes) & !FLAGS | TRANSIENT)
     }
 

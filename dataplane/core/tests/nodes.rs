@@ -441,6 +441,26 @@ fn a_message_that_is_routed_again_after_a_crash_reaches_transient_sessions_once_
 }
 
 #[test]
+fn a_message_that_comes_again_is_known_also_when_another_session_has_taken_the_place_of_its_publisher() {
+    let mut cluster = Cluster::with(&["eu", "us", "us"], 1, sluice_dataplane_core::Settings::default());
+    cluster.set_gateways(&[2]);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let name = cluster.client_at_home(1, 0);
+    let subscribers = [("subscriber", true), (&*name, false)].map(|(name, clean)| cluster.connect(1, name, clean).0);
+    subscribers.iter().for_each(|&subscriber| cluster.subscribe(subscriber, "t/#", QoS::ExactlyOnce));
+    // It is passed on, and the gateway dies before it can say so.
+    cluster.publish_and_cut(publisher, "t/1", QoS::ExactlyOnce, 1, "m", 2);
+    cluster.crash(2);
+    cluster.hang_up(publisher);
+    let (publisher, _) = cluster.connect(0, "another", true);
+    cluster.publish(publisher, "t/2", QoS::ExactlyOnce, 1, "n");
+    cluster.mend_all(2);
+    for subscriber in subscribers {
+        assert_eq!(payloads(&cluster.read(subscriber)), ["m", "n"]);
+    }
+}
+
+#[test]
 fn what_a_lost_node_refuses_comes_to_others_once_when_a_version_3_client_sends_it_again_at_qos_2() {
     let mut cluster = Cluster::new(2, 1);
     let connect = |cluster: &mut Cluster, node, name: &str| {

@@ -395,8 +395,8 @@ impl Worker {
         };
         session.received.push(Received { packet_id, number, routed: false, crosses, digest });
         let lowest = session.received.first().map_or(number, |r| r.number);
-        let durable = session.durable.as_ref().map(|durable| durable.uid);
-        let publisher = durable.unwrap_or_else(|| publisher::transient(self.process, place));
+        let (durable, serial) = (session.durable.as_ref().map(|durable| durable.uid), session.serial);
+        let publisher = durable.unwrap_or_else(|| publisher::transient(self.process, serial));
         if durable.is_some() {
             self.note_progress(place);
         }
