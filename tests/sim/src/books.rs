@@ -43,7 +43,7 @@ impl World {
 
     fn heal_all(&mut self) {
         self.slow_until_ms.fill(0);
-        self.refuses_pushes = false;
+        (self.refuses_pushes, self.probes) = (false, false);
         self.heal_control();
         for a in 0..self.nodes.len() {
             self.restart(a);

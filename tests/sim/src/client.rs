@@ -477,6 +477,7 @@ impl World {
             format!("SUBACK of {} for session {session} of node {node}, known to {known_to:?}", asking.full)
         });
         self.ledger.granted(session, asking.full, granted.code(), self.now_ms, known_to);
+        self.later(1, Event::Probe { full: asking.full });
     }
 
     /// The nodes that a SUBACK of a node speaks for.

@@ -1,9 +1,11 @@
 //! What clients do and what goes wrong, by chance.
 
 use sluice_mqtt::{QoS, Version};
+use sluice_topic::matches;
 
 use crate::{
     client::{Client, Phase},
+    ledger::split_group,
     node::Node,
     world::World,
 };
@@ -82,6 +84,7 @@ impl World {
         }
         self.control.loses_answers = faults.store;
         self.refuses_pushes = faults.refusals;
+        self.probes = true;
     }
 
     fn make_wish(&mut self) -> (&'static str, QoS) {
@@ -117,6 +120,20 @@ impl World {
         let (qos, retain) = (self.some_qos(), self.rng.u8(..6) == 0);
         let tombstone = retain && self.rng.u8(..4) == 0;
         self.publish(at, topic, qos, retain, tombstone);
+    }
+
+    /// Somebody publishes at once what a filter matches that was just acknowledged (I24).
+    pub(crate) fn probe(&mut self, full: &str) {
+        if !self.probes || self.rng.u8(..3) > 0 {
+            return;
+        }
+        let (_, filter) = split_group(full);
+        let topics: Vec<&'static str> = TOPICS.into_iter().filter(|topic| matches(filter, topic)).collect();
+        let at = self.rng.usize(..self.clients.len());
+        if !topics.is_empty() && self.clients[at].phase == Phase::Online {
+            let (topic, qos) = (topics[self.rng.usize(..topics.len())], self.some_qos());
+            self.publish(at, topic, qos, false, false);
+        }
     }
 
     fn some_node(&mut self) -> Option<usize> {

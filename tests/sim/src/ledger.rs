@@ -329,7 +329,7 @@ impl Ledger {
 }
 
 /// A subscription's group and filter.
-fn split_group(full: &'static str) -> (Option<&'static str>, &'static str) {
+pub(crate) fn split_group(full: &str) -> (Option<&str>, &str) {
     match full.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
         Some((group, filter)) => (Some(group), filter),
         None => (None, full),

@@ -62,6 +62,8 @@ pub(crate) enum Event {
     Closed { socket: SocketId },
     /// A client does what it has put off.
     Client { client: usize, socket: SocketId, then: Then },
+    /// A filter was acknowledged a moment ago: somebody publishes what it matches.
+    Probe { full: &'static str },
     /// Something happens at control.
     Control(Box<ControlEvent>),
     /// Something happens to a stream between a node and control.
@@ -122,6 +124,8 @@ pub(crate) struct World {
     pub(crate) agents: Vec<Agent>,
     /// Whether nodes refuse pushes for no reason.
     pub(crate) refuses_pushes: bool,
+    /// Whether clients publish when others have just subscribed.
+    pub(crate) probes: bool,
     pub(crate) lines: BTreeMap<(usize, usize), Line>,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) clients: Vec<Client>,
@@ -173,6 +177,7 @@ impl World {
             control: Control::new(replicas, ids.iter().map(|&id| (id, registration(id, region(id), shape.workers)))),
             agents: ids.iter().map(|&id| Agent::new(id)).collect(),
             refuses_pushes: false,
+            probes: false,
             lines: BTreeMap::new(),
             sockets: Vec::new(),
             clients: Vec::new(),
@@ -318,6 +323,7 @@ impl World {
             Event::ToClient { socket, bytes } => self.on_node_bytes(socket, &bytes),
             Event::Closed { socket } => self.on_closed(socket),
             Event::Client { client, socket, then } => self.client_then(client, socket, then),
+            Event::Probe { full } => self.probe(full),
             Event::Control(event) => self.on_control(*event),
             Event::Stream(event) => self.on_stream(*event),
         }
@@ -346,7 +352,12 @@ impl World {
 
     fn take_on(&mut self, node: usize, effect: Effect) {
         let life = self.nodes[node].life;
-        let soon = if self.rng.u8(..8) == 0 { self.rng.u64(..6) } else { self.rng.u64(..2) };
+        // A worker may be busy for longer than a message takes to another node and back.
+        let soon = match self.rng.u8(..64) {
+            0 => self.rng.u64(..60),
+            1..8 => self.rng.u64(..6),
+            _ => self.rng.u64(..2),
+        };
         match effect {
             Effect::Mail { from, to, input } => {
                 self.enqueue((0, node, from, to), soon, Event::Mail { node, life, to, input });
