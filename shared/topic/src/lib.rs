@@ -23,4 +23,4 @@ pub use filter::{FilterError, ParsedFilter, TopicFilter};
 pub use filter_index::FilterIndex;
 pub use name::{LEVELS_MAX, Limits, TOPIC_BYTES_MAX, TopicError, check_topic};
 pub use relation::{covers, intersects, matches};
-pub use topic_tree::{ScanEnd, TopicTree};
+pub use topic_tree::{ScanEnd, TopicTree, topic_order};

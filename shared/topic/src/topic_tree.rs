@@ -10,9 +10,10 @@
 mod order;
 mod scan;
 
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use self::order::Order;
+use self::order::{Cursor, Order};
 use self::scan::Scan;
 use crate::filter::TopicFilter;
 use crate::hash::KeyedHash;
@@ -123,6 +124,31 @@ impl<V> TopicTree<V> {
         }
     }
 
+    /// Looks at up to `visits_max` topics (at least one) that stand behind `after`, whatever they are, in the tree's order,
+    /// until `f` breaks. A topic that it broke at is not passed: what goes on there is up to the caller.
+    pub fn walk(
+        &self,
+        after: Option<&str>,
+        visits_max: usize,
+        mut f: impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> ScanEnd {
+        // Nothing is between a key and the same key with a zero byte more.
+        let start = after.map_or_else(Vec::new, |after| [&order::key(after)[..], &[0]].concat());
+        let mut cursor = Cursor::new(&self.entries, &self.order, &start);
+        let mut visits = 0;
+        while let Some(id) = cursor.next() {
+            let Some(entry) = self.entries.pool.at(id) else { continue };
+            if f(&entry.topic, &entry.value).is_break() {
+                return ScanEnd::Stopped;
+            }
+            visits += 1;
+            if visits >= visits_max {
+                return ScanEnd::Paused { after: entry.topic.to_string() };
+            }
+        }
+        ScanEnd::Complete
+    }
+
     /// Bytes allocated, without what the values own elsewhere.
     pub fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.entries.pool.memory_bytes() + self.order.memory_bytes() + self.text_bytes
@@ -131,6 +157,11 @@ impl<V> TopicTree<V> {
     fn find(&self, hashed: u32, topic: &str) -> Option<u32> {
         self.table.find(hashed, |id| self.entries.topic(id) == topic)
     }
+}
+
+/// How two topics stand in the order of a [`TopicTree`].
+pub fn topic_order(one: &str, other: &str) -> Ordering {
+    one.bytes().map(order::key_byte).cmp(other.bytes().map(order::key_byte))
 }
 
 /// How a scan ended.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use sluice_topic::{Limits, ScanEnd, TopicFilter, TopicTree, matches};
+use sluice_topic::{Limits, ScanEnd, TopicFilter, TopicTree, matches, topic_order};
 
 const LEVELS: [&str; 8] = ["a", "b", "", "$s", "a\u{1}", "ab", "a!", "z"];
 
@@ -30,6 +30,7 @@ enum Step {
     Remove(String),
     RemoveSome(prop::sample::Index),
     Scan(TopicFilter, Option<String>, usize),
+    Walk(Option<String>, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<prop::sample::Index>().prop_map(Step::RemoveSome),
         2 => (filter(), prop::option::of(topic()), 1..20_usize)
             .prop_map(|(filter, after, visits_max)| Step::Scan(filter, after, visits_max)),
+        1 => (prop::option::of(topic()), 1..20_usize).prop_map(|(after, visits_max)| Step::Walk(after, visits_max)),
     ]
 }
 
@@ -87,6 +89,25 @@ fn scan_in_parts(tree: &TopicTree<u32>, filter: &TopicFilter, after: Option<&str
     }
 }
 
+/// All topics, `$` ones too, through pauses.
+fn walk(tree: &TopicTree<u32>, after: Option<&str>, visits_max: usize) -> Vec<String> {
+    let (mut found, mut after) = (Vec::new(), after.map(str::to_owned));
+    loop {
+        let before = found.len();
+        let end = tree.walk(after.as_deref(), visits_max, |topic, _| {
+            found.push(topic.to_owned());
+            ControlFlow::Continue(())
+        });
+        match end {
+            ScanEnd::Paused { after: paused } => {
+                assert_eq!(found.len() - before, visits_max);
+                after = Some(paused);
+            }
+            ScanEnd::Complete | ScanEnd::Stopped => return found,
+        }
+    }
+}
+
 fn apply(step: Step, tree: &mut TopicTree<u32>, model: &mut Model) -> Result<(), TestCaseError> {
     match step {
         Step::Insert(topic, value) => {
@@ -107,6 +128,13 @@ fn apply(step: Step, tree: &mut TopicTree<u32>, model: &mut Model) -> Result<(),
             let expected = scan_by_model(model, &filter, after.as_deref());
             prop_assert_eq!(&scan(tree, &filter, after.as_deref()), &expected, "{}", &filter);
             prop_assert_eq!(scan_in_parts(tree, &filter, after.as_deref(), visits_max), expected, "{}", filter);
+        }
+        Step::Walk(after, visits_max) => {
+            let found = walk(tree, after.as_deref(), visits_max);
+            let after = after.as_deref().map(levels);
+            let later = model.keys().filter(|topic| after.as_ref().is_none_or(|after| *topic > after));
+            prop_assert_eq!(&found, &later.map(|topic| topic.join("/")).collect::<Vec<_>>());
+            prop_assert!(found.is_sorted_by(|one, other| topic_order(one, other).is_lt()));
         }
     }
     prop_assert_eq!(tree.len(), model.len());

@@ -169,7 +169,8 @@ pub(super) fn push_key(key: &mut Vec<u8>, topic: &[u8]) {
     key.extend(topic.iter().map(|&byte| key_byte(byte)));
 }
 
-fn key_byte(byte: u8) -> u8 {
+/// A topic's byte in a key.
+pub(super) fn key_byte(byte: u8) -> u8 {
     if byte == b'/' { 0 } else { byte }
 }
 
