@@ -15,6 +15,7 @@
 
 mod arrive;
 mod barrier;
+mod copying;
 mod forward;
 mod frame;
 mod gateways;
@@ -41,13 +42,13 @@ use sluice_cluster::{
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
 use self::{
-    barrier::Barrier, gateways::Gateways, local::Local, pending::Pendings, queries::Queries, remote::Remote,
-    residency::Residency, seen::Seen,
+    barrier::Barrier, copying::Copying, gateways::Gateways, local::Local, pending::Pendings, queries::Queries,
+    remote::Remote, residency::Residency, seen::Seen,
 };
 use crate::{
     Now,
     homes::Homes,
-    link::{Link, LinkError, LinkLimits, Outcome, Sequence},
+    link::{Link, LinkError, LinkLimits, Outcome, Sequence, Versions},
     peers::Frame,
     routes::Routes,
 };
@@ -77,6 +78,8 @@ pub struct GateSettings {
     pub barrier_ms: u64,
     /// How long a link may be down before its node counts as lost, in milliseconds.
     pub lost_after_ms: u64,
+    /// The versions of the peer protocol that it speaks.
+    pub versions: Versions,
     /// Keys the hashes of what clients choose: secret, and different in each process.
     pub seed: u64,
 }
@@ -92,6 +95,8 @@ pub struct Gate {
     placement: Option<Arc<Placement>>,
     has_control: bool,
     homes: Arc<Homes>,
+    /// Other nodes that have retained messages.
+    topic_homes: BTreeSet<NodeId>,
     residency: Residency,
     pendings: Pendings,
     barrier: Barrier,
@@ -122,6 +127,7 @@ struct Peer {
     region: Region,
     link: Link,
     standing: Standing,
+    copying: Copying,
     /// Whether it is among the nodes that something may be ready for.
     dirty: bool,
     /// The numbered frames that have no outcome, from `sent_from` on.
@@ -213,6 +219,8 @@ pub struct GateStats {
     pub barriers_missed: u64,
     /// Copies that other nodes were asked to pass on within their region.
     pub relayed: u64,
+    /// Times that a node was so slow to take changes of retained messages that it has to ask for what it has missed.
+    pub copies_lost: u64,
 }
 
 impl Gate {
@@ -234,6 +242,7 @@ impl Gate {
             placement: None,
             has_control: false,
             homes: Arc::default(),
+            topic_homes: BTreeSet::new(),
             residency: Residency::default(),
             pendings: Pendings::default(),
             barrier: Barrier::default(),
@@ -278,7 +287,11 @@ impl Gate {
                 self.add_node(now, id, region);
             }
         }
+        let before = self.residency.digest();
         self.residency.set_nodes(nodes);
+        if self.residency.digest() != before {
+            self.copy_anew();
+        }
         self.interest_moved = true;
         self.tell_homes();
         self.settle(now);
@@ -293,6 +306,7 @@ impl Gate {
     pub fn set_placement(&mut self, now: Now, placement: Arc<Placement>) {
         self.placement = Some(placement);
         self.tell_homes();
+        self.topic_homes = self.homes.of_topics();
         // What has its home at another node than before is claimed there.
         let up: Vec<NodeId> = self.up().collect();
         for node in up {
@@ -317,7 +331,11 @@ impl Gate {
 
     /// Takes what operators want of keyspaces, as far as nodes enforce it.
     pub fn set_policies(&mut self, policies: Policies) {
+        let before = self.residency.digest();
         self.residency.set_policies(policies);
+        if self.residency.digest() != before {
+            self.copy_anew();
+        }
     }
 
     /// Takes frames of a worker, in the order it sent them.
@@ -473,7 +491,12 @@ impl Gate {
             }
             // Sessions are counted by node; times are of one process.
             Frame::Sessions { .. } | Frame::Timed { .. } => {}
-            Frame::Everything { .. } | Frame::RenewClaims { .. } | Frame::Forget { .. } => {
+            Frame::Copying { node, frame } => self.on_copying(now, from, node, frame),
+            Frame::Everything { .. }
+            | Frame::RenewClaims { .. }
+            | Frame::Forget { .. }
+            | Frame::Copies { .. }
+            | Frame::Linked { .. } => {
                 panic!("worker {from} sent a frame that only a gate sends")
             }
         }
@@ -565,6 +588,7 @@ impl Gate {
             region: region.clone(),
             link,
             standing: Standing::Down { since_ms: now.mono_ms },
+            copying: Copying::default(),
             dirty: false,
             sent: VecDeque::new(),
             sent_from: Sequence(1),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sluice_cluster::{NodeId, Placement, Replicas};
+use sluice_cluster::{KeyspaceId, NodeId, Placement, Replicas};
 
 /// What a worker knows of homes: an immutable state, given anew when something changes.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,17 @@ impl Homes {
         voter.filter(|&node| node != self.me)
     }
 
+    /// Whether a node has retained messages. Taken to be so while nobody knows.
+    pub(crate) fn has_topics(&self, node: NodeId) -> bool {
+        self.placement.as_deref().is_none_or(|placement| homes_of_topics(placement).any(|home| home == node))
+    }
+
+    /// Other nodes that have retained messages.
+    pub(crate) fn of_topics(&self) -> BTreeSet<NodeId> {
+        let homes = self.placement.as_deref().into_iter().flat_map(homes_of_topics);
+        homes.filter(|&node| node != self.me).collect()
+    }
+
     fn home<'a>(&'a self, find: impl Fn(&'a Placement) -> Option<&'a Replicas>) -> Home {
         if !self.is_clustered {
             return Home::Here;
@@ -62,13 +73,18 @@ impl Homes {
     }
 }
 
+fn homes_of_topics(placement: &Placement) -> impl Iterator<Item = NodeId> {
+    let shards = placement.shards().iter().filter(|(key, _)| key.keyspace != KeyspaceId::SESSIONS);
+    shards.filter_map(|(_, replicas)| first_voter(Some(replicas)))
+}
+
 fn first_voter(replicas: Option<&Replicas>) -> Option<NodeId> {
     replicas?.voters().first().copied()
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_cluster::{KeyspaceId, Keyspaces, ShardKey, Version};
+    use sluice_cluster::{Keyspaces, ShardKey, Version};
 
     use super::*;
 

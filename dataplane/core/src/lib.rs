@@ -12,6 +12,7 @@
 
 pub mod auth;
 mod connection;
+mod copies;
 mod fanout;
 pub mod gate;
 mod homes;

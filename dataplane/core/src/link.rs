@@ -152,6 +152,8 @@ pub struct LinkLoad {
     pub to_answer: usize,
     /// Bytes of frames of the lane Control that wait to be sent.
     pub control_bytes: usize,
+    /// Frames of the lane Bulk that wait, in bytes.
+    pub bulk_bytes: usize,
     /// Frames that came a second time, since the link was made.
     pub duplicates: u64,
     /// Unreliable frames that were dropped because the link went down while they waited, since the link was made.
@@ -285,6 +287,7 @@ impl Link {
             unanswered: self.kept.unanswered(),
             to_answer: self.to_answer,
             control_bytes: self.control.len(),
+            bulk_bytes: self.bulk.len(),
             duplicates: self.duplicates,
             dropped: self.kept.dropped(),
         }

@@ -154,6 +154,34 @@ pub(crate) enum Frame<'a> {
         /// The node.
         node: NodeId,
     },
+    /// What a worker of another node and this one say to each other of copies of registers: to the gate for that node, or for
+    /// all of them by the default of its id; or from the gate, of that node.
+    Copying {
+        /// The other node.
+        node: NodeId,
+        /// A [`crate::copies::CopyFrame`].
+        frame: &'a [u8],
+    },
+    /// From the gate: asks for copies of another node's registers; the answer is a [`Self::Page`].
+    Copies {
+        /// Names the answer.
+        query: u64,
+        /// The other node.
+        node: NodeId,
+        /// The filter.
+        filter: &'a str,
+        /// The topic to begin behind; empty = from the start.
+        after: &'a str,
+    },
+    /// From the gate: there is a link to a node that tells what its registers hold, or there is none any more.
+    Linked {
+        /// The node.
+        node: NodeId,
+        /// Whether there is one.
+        up: bool,
+        /// Whether registers of that node were read over the link that was.
+        was_read: bool,
+    },
     /// The message of the next frame is timed.
     Timed {
         /// Since when, in nanoseconds of the clock that all workers read.
@@ -212,6 +240,13 @@ impl<'a> Frame<'a> {
             Self::Evict { node, serial, client } => put(out, 15, serial, &node.0.to_le_bytes(), client.as_bytes()),
             Self::RenewClaims { node } => put(out, 16, node.0, &[], b""),
             Self::Forget { node } => put(out, 17, node.0, &[], b""),
+            Self::Copying { node, frame } => put(out, 18, node.0, &[], frame),
+            Self::Copies { query, node, filter, after } => {
+                put(out, 19, query, &node.0.to_le_bytes(), b"");
+                put_text(out, filter);
+                put_text(out, after);
+            }
+            Self::Linked { node, up, was_read } => put(out, 20, node.0, &[u8::from(up), u8::from(was_read)], b""),
         }
         let length = (out.len() - start - 4) as u32;
         out[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -266,6 +301,12 @@ impl<'a> Frame<'a> {
             }
             16 => Self::RenewClaims { node: NodeId(ticket) },
             17 => Self::Forget { node: NodeId(ticket) },
+            18 => Self::Copying { node: NodeId(ticket), frame: body.bytes },
+            19 => {
+                let node = NodeId(body.u64()?);
+                Self::Copies { query: ticket, node, filter: body.text()?, after: body.text()? }
+            }
+            20 => Self::Linked { node: NodeId(ticket), up: body.u8()? != 0, was_read: body.u8()? != 0 },
             _ => return None,
         };
         Some((frame, outer.bytes))
@@ -433,6 +474,9 @@ mod tests {
             Frame::Evict { node: NodeId(5), serial: 7, client: "d" },
             Frame::RenewClaims { node: NodeId(1 << 63) },
             Frame::Forget { node: NodeId(2) },
+            Frame::Copying { node: NodeId(3), frame: b"frame" },
+            Frame::Copies { query: 9, node: NodeId(3), filter: "a/#", after: "a/b" },
+            Frame::Linked { node: NodeId(3), up: true, was_read: false },
         ];
         let mut bytes = Vec::new();
         frames.iter().for_each(|frame| frame.encode(&mut bytes));

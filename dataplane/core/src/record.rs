@@ -5,7 +5,7 @@
 //! through a shard's replicated log.
 
 use bytes::Bytes;
-use sluice_cluster::ShardId;
+use sluice_cluster::{NodeId, ShardId};
 
 /// A session for as long as it exists; never reused, also not by the same client id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -97,6 +97,8 @@ pub enum Key {
     Will(ShardId, SessionUid),
     /// The retained message of a topic; the shard is a topic shard.
     Retained(ShardId, Box<str>),
+    /// A copy of a register whose home is another node; without a topic, how far the copies of that home go.
+    Copy(ShardId, NodeId, Box<str>),
     /// Counters of a shard, such as the next session uid.
     Shard(ShardId),
 }
@@ -113,6 +115,7 @@ impl Key {
             | Self::Dedupe(shard, _)
             | Self::Will(shard, _)
             | Self::Retained(shard, _)
+            | Self::Copy(shard, ..)
             | Self::Shard(shard) => *shard,
         }
     }

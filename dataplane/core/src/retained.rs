@@ -57,6 +57,11 @@ impl Retained {
         self.put(message.topic, &Held::OnDisk(OnDisk { version, len, expires_wall_ms: message.expires_wall_ms }));
     }
 
+    /// Puts what is known of a message that another node has into its register.
+    pub(crate) fn set_known(&mut self, topic: &str, known: OnDisk) {
+        self.put(topic, &Held::OnDisk(known));
+    }
+
     fn put(&mut self, topic: &str, held: &Held<'_>) {
         let register = held.write();
         self.bytes += held.stored_len();
@@ -105,11 +110,46 @@ impl Retained {
     /// The next messages that match and have not expired, in a stable order, from behind a topic on. Looks at a bounded
     /// number of topics: a page may be empty though more follow.
     pub(crate) fn page(&self, filter: &TopicFilter, after: Option<&str>, wall_ms: u64) -> Page {
+        self.page_of(filter, after, wall_ms, |_| true)
+    }
+
+    /// As [`Self::page`], of those only that are in memory; with how many others were passed over.
+    pub(crate) fn small_page(&self, filter: &TopicFilter, after: Option<&str>, wall_ms: u64) -> (Page, u64) {
+        let mut passed_over = 0;
+        let page = self.page_of(filter, after, wall_ms, |held| {
+            let is_here = matches!(held, Held::Here(_));
+            passed_over += u64::from(!is_here);
+            is_here
+        });
+        (page, passed_over)
+    }
+
+    /// Looks at up to `visits_max` registers behind a topic, whatever their topics are, until `f` breaks.
+    pub(crate) fn walk(
+        &self,
+        after: Option<&str>,
+        visits_max: usize,
+        mut f: impl FnMut(&str, Held<'_>) -> ControlFlow<()>,
+    ) -> ScanEnd {
+        self.tree.walk(after, visits_max, |topic, register| match Held::read(topic, register) {
+            Some(held) => f(topic, held),
+            None => ControlFlow::Continue(()),
+        })
+    }
+
+    fn page_of(
+        &self,
+        filter: &TopicFilter,
+        after: Option<&str>,
+        wall_ms: u64,
+        mut is_wanted: impl FnMut(&Held<'_>) -> bool,
+    ) -> Page {
         let mut page = Page::default();
         let mut last = String::new();
         let mut matches = 0;
         let end = self.tree.scan_some(filter, after, VISITS_MAX, |topic, register| {
-            if let Some(held) = Held::read(topic, register).filter(|held| !held.is_expired(wall_ms)) {
+            let held = Held::read(topic, register).filter(|held| !held.is_expired(wall_ms) && is_wanted(held));
+            if let Some(held) = held {
                 if !page.has_room(held.stored_len()) {
                     return ControlFlow::Break(());
                 }

@@ -78,6 +78,9 @@ pub struct Settings {
     pub retained_messages_max: usize,
     /// Bytes of retained messages of the node.
     pub retained_bytes_max: usize,
+    /// Memory for copies of other nodes' retained messages, in bytes of the node. With a bound on memory, no more than a
+    /// quarter of that is taken for them.
+    pub retained_copies_bytes_max: usize,
     /// Retained payloads up to this size are kept in memory, in bytes; the seed's threshold.
     pub hybrid_retained_size_threshold: usize,
     /// Bytes waiting to be written to one connection; above it QoS 0 is dropped and counted.
@@ -207,6 +210,7 @@ impl Default for Settings {
             will_bytes_max: 16 * KIB,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 4096 * MIB,
+            retained_copies_bytes_max: 1024 * MIB,
             hybrid_retained_size_threshold: 1024,
             outbox_bytes_max: 64 * KIB,
             validate_payload_format: false,

@@ -31,6 +31,18 @@ pub struct Stats {
     pub retained_messages: u64,
     /// Bytes of those.
     pub retained_bytes: u64,
+    /// Copies of retained messages whose home is another node.
+    pub retained_copies: u64,
+    /// Bytes of memory that those take.
+    pub retained_copies_bytes: u64,
+    /// Workers of other nodes whose registers are not copied as they are, counted at each worker here.
+    pub retained_copies_behind: u64,
+    /// Copies that were shown because their home was out of reach.
+    pub retained_copies_shown: u64,
+    /// Large retained messages that were not shown because their home was out of reach.
+    pub retained_copies_passed_over: u64,
+    /// Copies that found no room.
+    pub retained_copies_left_out: u64,
     /// PUBLISH packets accepted, by QoS.
     pub messages_received: [u64; 3],
     /// PUBLISH packets queued for writing, by QoS.
@@ -300,6 +312,12 @@ impl Stats {
         self.subscriptions_shared += other.subscriptions_shared;
         self.retained_messages += other.retained_messages;
         self.retained_bytes += other.retained_bytes;
+        self.retained_copies += other.retained_copies;
+        self.retained_copies_bytes += other.retained_copies_bytes;
+        self.retained_copies_behind += other.retained_copies_behind;
+        self.retained_copies_shown += other.retained_copies_shown;
+        self.retained_copies_passed_over += other.retained_copies_passed_over;
+        self.retained_copies_left_out += other.retained_copies_left_out;
         self.payload_bytes_received += other.payload_bytes_received;
         self.payload_bytes_sent += other.payload_bytes_sent;
         self.bytes_received += other.bytes_received;

@@ -9,6 +9,8 @@ mod authenticate;
 mod claims;
 mod commit;
 mod connect;
+mod copy_keeping;
+mod copy_stream;
 mod deliver;
 mod detach;
 mod dispatch;
@@ -49,6 +51,7 @@ use sluice_topic::Limits;
 use crate::{
     ClosedBy, ConnId, Flush, Input, Key, Now, Opened, Outbox, Output, Received, Settings, Stats,
     connection::{Conn, Conns, Phase, rate::Rates},
+    copies::{Changes, Copies},
     fanout::Encoder,
     homes::Homes,
     journal::Journal,
@@ -84,6 +87,10 @@ pub struct Worker {
     shards: Vec<Option<Shard>>,
     retained: Retained,
     retained_reads: Reads,
+    /// The latest changes of the registers.
+    changes: Changes,
+    /// Copies of registers of other nodes.
+    copies: Copies,
     /// The last batch that stores a message which stays in the store.
     retained_on_disk_batch: u64,
     journal: Journal,
@@ -182,6 +189,8 @@ impl Worker {
             shards: (0..settings.shards).map(own).collect(),
             retained: Retained::with_seed(rng.next()),
             retained_reads: Reads::default(),
+            changes: Changes::default(),
+            copies: Copies::with_seed(rng.next()),
             retained_on_disk_batch: 0,
             journal: Journal::default(),
             peers: Peers::new(id, workers, settings.has_gate),

@@ -187,7 +187,12 @@ impl Exchange for GateDriver {
     }
 
     fn transmit(&mut self, _: Duration, peer: NodeId, lane: Lane, out: &mut Vec<u8>, max: usize) -> bool {
-        self.gate.transmit(self.parts.clock.now(), peer, lane, out, max)
+        let any = self.gate.transmit(self.parts.clock.now(), peer, lane, out, max);
+        if any && lane == Lane::Bulk {
+            // What had no room is asked for again.
+            self.deliver();
+        }
+        any
     }
 
     fn next_dirty(&mut self) -> Option<NodeId> {

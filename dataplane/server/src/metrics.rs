@@ -60,6 +60,12 @@ fn sessions(scrape: &mut Scrape, stats: &Stats) {
     scrape.set(&SUBSCRIPTIONS, &["shared"], stats.subscriptions_shared);
     scrape.set(&RETAINED_MESSAGES, &[], stats.retained_messages);
     scrape.set(&RETAINED_BYTES, &[], stats.retained_bytes);
+    scrape.set(&RETAINED_COPIES, &[], stats.retained_copies);
+    scrape.set(&RETAINED_COPIES_BYTES, &[], stats.retained_copies_bytes);
+    scrape.set(&RETAINED_COPIES_BEHIND, &[], stats.retained_copies_behind);
+    scrape.set(&RETAINED_COPIES_SHOWN, &[], stats.retained_copies_shown);
+    scrape.set(&RETAINED_COPIES_MISSED, &["large"], stats.retained_copies_passed_over);
+    scrape.set(&RETAINED_COPIES_MISSED, &["no_room"], stats.retained_copies_left_out);
     scrape.set(&INBOX_MESSAGES, &[], stats.queued_messages);
     scrape.set(&INBOX_BYTES, &[], stats.queued_bytes);
     scrape.set(&INFLIGHT_MESSAGES, &[], stats.inflight);
@@ -135,6 +141,7 @@ fn cluster(scrape: &mut Scrape, of: &ClusterStatus) {
         let within = exchanged.forwarded.saturating_sub(exchanged.relayed);
         scrape.set(&FORWARDED_COPIES, &["region"], within);
         scrape.set(&FORWARDED_COPIES, &["other_region"], exchanged.relayed);
+        scrape.set(&RETAINED_COPIES_LOST, &[], exchanged.copies_lost);
         scrape.set(&FORWARDED_ARRIVED, &[], exchanged.arrived);
         scrape.set(&FORWARDED_FAILED, &["dropped"], exchanged.dropped);
         scrape.set(&FORWARDED_FAILED, &["refused"], exchanged.refused);

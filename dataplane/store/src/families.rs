@@ -50,7 +50,7 @@ pub(crate) fn all(options: &Options) -> Vec<ColumnFamilyDescriptor> {
 fn of(kind: Kind, options: &Options, cache: &Cache) -> RocksOptions {
     match kind {
         Kind::Block => blocks(options, cache),
-        Kind::Retained | Kind::Subscription | Kind::Session => records(options, cache),
+        Kind::Retained | Kind::Copy | Kind::Subscription | Kind::Session => records(options, cache),
         Kind::Progress | Kind::Dedupe | Kind::Will | Kind::Shard => small(cache),
     }
 }
@@ -84,7 +84,7 @@ fn family(cache: &Cache, memtable_bytes: usize) -> RocksOptions {
     rocks.set_block_based_table_factory(&table);
     rocks.set_write_buffer_size(memtable_bytes);
     rocks.set_max_write_buffer_number(4);
-    // A memtable takes memory in pieces of this size: small, because a node has nine of them and most stay empty.
+    // A memtable takes memory in pieces of this size: small, because a node has ten of them and most stay empty.
     rocks.set_arena_block_size(64 << 10);
     rocks.set_level_compaction_dynamic_level_bytes(true);
     rocks.set_compression_type(DBCompressionType::Lz4);

@@ -5,6 +5,7 @@
 //! The layouts are part of the stored format.
 
 mod block;
+mod copy;
 mod dedupe;
 mod progress;
 mod retained;
@@ -33,13 +34,15 @@ pub enum Kind {
     Will,
     /// A retained message.
     Retained,
+    /// A copy of a retained message of another node.
+    Copy,
     /// Counters of a shard.
     Shard,
 }
 
 impl Kind {
     /// All kinds, in the order of [`Key`]'s variants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Session,
         Self::Subscription,
         Self::Progress,
@@ -47,6 +50,7 @@ impl Kind {
         Self::Dedupe,
         Self::Will,
         Self::Retained,
+        Self::Copy,
         Self::Shard,
     ];
 
@@ -61,6 +65,7 @@ impl Kind {
             Key::Dedupe(..) => Self::Dedupe,
             Key::Will(..) => Self::Will,
             Key::Retained(..) => Self::Retained,
+            Key::Copy(..) => Self::Copy,
             Key::Shard(..) => Self::Shard,
         }
     }
@@ -76,6 +81,7 @@ impl Kind {
             Self::Dedupe => "dedupe",
             Self::Will => "will",
             Self::Retained => "retained",
+            Self::Copy => "copy",
             Self::Shard => "shard",
         }
     }
@@ -96,6 +102,7 @@ impl Kind {
             Self::Dedupe => dedupe::decode(bytes),
             Self::Will => will::decode(bytes),
             Self::Retained => retained::decode(bytes),
+            Self::Copy => copy::decode(bytes),
             Self::Shard => shard::decode(bytes),
         }
     }
@@ -112,6 +119,7 @@ pub(crate) fn encode(key: &Key, out: &mut Vec<u8>) {
         Key::Dedupe(shard, uid) => dedupe::encode(*shard, *uid, out),
         Key::Will(shard, uid) => will::encode(*shard, *uid, out),
         Key::Retained(shard, topic) => retained::encode(*shard, topic, out),
+        Key::Copy(shard, node, topic) => copy::encode(*shard, *node, topic, out),
         Key::Shard(shard) => shard::encode(*shard, out),
     }
 }

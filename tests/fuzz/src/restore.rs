@@ -1,7 +1,7 @@
 //! What a disk gives back.
 
 use bytes::Bytes;
-use sluice_cluster::ShardId;
+use sluice_cluster::{NodeId, ShardId};
 use sluice_dataplane_core::{Key, SessionUid};
 
 use crate::{cursor::Cursor, node};
@@ -16,7 +16,7 @@ pub fn fuzz_restore(data: &[u8]) {
         let shard = ShardId(0);
         let uid = SessionUid(u64::from(cursor.byte() % 4));
         let text: Box<str> = ["a", "a/+", "$share/g/a", "#"][usize::from(kind >> 3) % 4].into();
-        let key = match kind % 8 {
+        let key = match kind % 9 {
             0 => Key::Session(shard, uid),
             1 => Key::Subscription(shard, uid, text),
             2 => Key::Progress(shard, uid),
@@ -24,6 +24,7 @@ pub fn fuzz_restore(data: &[u8]) {
             4 => Key::Dedupe(shard, uid),
             5 => Key::Will(shard, uid),
             6 => Key::Retained(shard, text),
+            7 => Key::Copy(shard, NodeId(uid.0), text),
             _ => Key::Shard(shard),
         };
         values.push((key, Bytes::copy_from_slice(cursor.run(255))));

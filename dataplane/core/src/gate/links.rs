@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Now,
-    link::{Event, Identity, Lane, LinkError, Outcome, Sequence, Versions},
+    link::{Event, Identity, Lane, LinkError, Outcome, Sequence},
     message::address_of,
     peers::Frame,
 };
@@ -79,6 +79,9 @@ impl Gate {
             // There may be room for more interest.
             self.pump_interest(at(now));
         }
+        if any && lane == Lane::Bulk {
+            self.tell_lost(node);
+        }
         any
     }
 
@@ -96,7 +99,7 @@ impl Gate {
 
     fn on_event(&mut self, now: Now, node: NodeId, event: Event<'_>) {
         match event {
-            Event::Up { new_life, .. } => self.on_up(now, node, new_life),
+            Event::Up { new_life, protocol, .. } => self.on_up(now, node, new_life, protocol),
             Event::Received { receipt, again, frame } => self.on_peer_frame(now, node, receipt, again, frame),
             Event::Control(bytes) => self.on_interest_frame(now, node, bytes),
             Event::Bulk(bytes) => self.on_bulk(now, node, bytes),
@@ -104,7 +107,7 @@ impl Gate {
         }
     }
 
-    fn on_up(&mut self, now: Now, node: NodeId, new_life: bool) {
+    fn on_up(&mut self, now: Now, node: NodeId, new_life: bool, protocol: u16) {
         let Some(peer) = self.nodes.get_mut(&node) else { return };
         self.interest_moved = true;
         peer.standing = Standing::Up;
@@ -117,6 +120,7 @@ impl Gate {
         self.outputs.push_back(GateOutput::Reach { node, up: true });
         self.tell_homes();
         self.tell_all(&Frame::RenewClaims { node });
+        self.begin_copying(node, protocol);
     }
 
     /// Looks whether a link is down that was up.
@@ -127,6 +131,7 @@ impl Gate {
             self.source.forget(node);
             self.interest_moved = true;
             self.outputs.push_back(GateOutput::Reach { node, up: false });
+            self.end_copying(node);
             self.skip_unreachable(node);
             self.tell_homes();
         }
@@ -200,6 +205,9 @@ impl Gate {
     /// there is refused.
     pub(super) fn give_up(&mut self, now: Now, node: NodeId) {
         let me = self.next_identity();
+        if self.is_up(node) {
+            self.end_copying(node);
+        }
         let Some(peer) = self.nodes.get_mut(&node) else { return };
         peer.standing = Standing::Lost;
         peer.link.begin_anew(me);
@@ -236,7 +244,7 @@ impl Gate {
             node: settings.node,
             incarnation: settings.incarnation,
             generation: self.links_begun,
-            versions: Versions::THIS,
+            versions: settings.versions,
             region: Label::parse(&settings.region).ok(),
         }
     }

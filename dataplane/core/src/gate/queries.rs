@@ -1,7 +1,8 @@
 //! Retained messages of other nodes, page by page.
 //!
 //! A worker asks the gate as it would ask another worker. The gate asks one worker of one node after the other; where it
-//! is stands in the place that a page ends at, so that it remembers nothing between two pages.
+//! is stands in the place that a page ends at, so that it remembers nothing between two pages. For a node that is out of
+//! reach it asks the workers of this node for the copies that they keep of that node's registers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::{
     Now,
-    homes::Home,
     link::Sent,
     message::address_of,
     peers::{Frame, put_page_bytes, take_page_message},
@@ -40,11 +40,13 @@ struct Asked {
     place: Place,
 }
 
-/// The worker of a node whose registers are read.
+/// Whose registers are read, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Place {
     node: NodeId,
+    /// Of that node, or of this one if it is copies that are read.
     worker: u16,
+    of_copies: bool,
 }
 
 impl Queries {
@@ -65,34 +67,44 @@ impl Gate {
         let nodes = self.nodes_with(filter);
         let (place, after) = match Place::parse(after) {
             Some((place, after)) => (Some(place), after),
-            None => (first_of(&nodes, None), ""),
+            None => (self.first_of(&nodes, None), ""),
         };
         let Some(place) = place.filter(|place| nodes.contains(&place.node)) else {
-            let next = place.and_then(|place| first_of(&nodes, Some(place.node)));
+            let next = place.and_then(|place| self.first_of(&nodes, Some(place.node)));
             self.page(worker, query, next, "", &[]);
             return;
         };
-        self.ask(Asked { worker, query, filter: filter.into(), place }, after);
+        let asked = Asked { worker, query, filter: filter.into(), place };
+        if place.of_copies || self.is_up(place.node) { self.ask(asked, after) } else { self.skip(asked) }
     }
 
-    /// The nodes within reach that may have registers a filter matches.
+    /// The first worker of the first node behind one, or of all.
+    fn first_of(&self, nodes: &BTreeSet<NodeId>, behind: Option<NodeId>) -> Option<Place> {
+        let &node = nodes.iter().find(|&&node| behind.is_none_or(|behind| node > behind))?;
+        Some(Place { node, worker: 0, of_copies: !self.is_up(node) })
+    }
+
+    /// The nodes that may have registers a filter matches.
     fn nodes_with(&self, filter: &str) -> BTreeSet<NodeId> {
         let exact = TopicFilter::parse(filter, &self.settings.topic_limits).is_ok_and(|filter| filter.is_exact());
         if is_of_node(filter) {
             return BTreeSet::new();
         }
-        if !exact {
-            return self.up().collect();
-        }
-        match self.homes.of_topic(filter) {
-            Home::Away(node) => BTreeSet::from([node]),
-            Home::Here | Home::Unreachable => BTreeSet::new(),
+        if exact {
+            self.homes.node_of_topic(filter).into_iter().collect()
+        } else {
+            &self.topic_homes | &self.up().collect()
         }
     }
 
     fn ask(&mut self, asked: Asked, after: &str) {
         let number = self.queries.next();
-        let Place { node, worker } = asked.place;
+        let Place { node, worker, of_copies } = asked.place;
+        if of_copies {
+            self.tell(WorkerId(worker), &Frame::Copies { query: number, node, filter: &asked.filter, after });
+            self.queries.asked.insert(number, asked);
+            return;
+        }
         let mut bytes = Vec::new();
         BulkFrame::Query { query: number, worker, filter: &asked.filter, after }.encode(&mut bytes);
         let sent = self.nodes.get_mut(&node).map(|peer| {
@@ -106,16 +118,21 @@ impl Gate {
         }
     }
 
-    /// Goes on at the next node with what a node does not answer any more.
+    /// Goes on with what a node does not answer any more: with the copies of what it has if it is out of reach, then at the
+    /// next node.
     fn skip(&mut self, asked: Asked) {
-        let nodes = self.nodes_with(&asked.filter);
-        let next = first_of(&nodes, Some(asked.place.node));
+        let node = asked.place.node;
+        let next = if self.is_up(node) {
+            self.first_of(&self.nodes_with(&asked.filter), Some(node))
+        } else {
+            Some(Place { node, worker: 0, of_copies: true })
+        };
         self.page(asked.worker, asked.query, next, "", &[]);
     }
 
     /// A node is out of reach: what it was asked is not answered.
     pub(super) fn skip_unreachable(&mut self, node: NodeId) {
-        let of_node = |asked: &Asked| asked.place.node == node;
+        let of_node = |asked: &Asked| asked.place.node == node && !asked.place.of_copies;
         let numbers: Vec<u64> =
             self.queries.asked.iter().filter(|(_, asked)| of_node(asked)).map(|(number, _)| *number).collect();
         for number in numbers {
@@ -134,7 +151,7 @@ impl Gate {
             Some(BulkFrame::Page { query, workers, after, messages }) => {
                 self.on_remote_page(now, node, query, workers, after, messages);
             }
-            None => {}
+            None => self.on_remote_copying(now, node, bytes),
         }
     }
 
@@ -150,7 +167,9 @@ impl Gate {
 
     /// A worker of this node answers what another node has asked.
     pub(super) fn on_local_page(&mut self, now: Now, query: u64, after: &str, messages: &[u8]) {
-        let Some((node, query)) = self.queries.answering.remove(&query) else { return };
+        let Some((node, query)) = self.queries.answering.remove(&query) else {
+            return self.on_page_of_copies(query, after, messages);
+        };
         if self.residency.is_open() {
             self.send_page(now, node, query, after, messages);
             return;
@@ -180,17 +199,42 @@ impl Gate {
     }
 
     fn on_remote_page(&mut self, now: Now, node: NodeId, query: u64, workers: u16, after: &str, messages: &[u8]) {
-        let Some(asked) = self.queries.asked.get(&query).filter(|asked| asked.place.node == node) else { return };
-        let Asked { worker, query: of_worker, filter, place } = asked.clone();
+        let is_asked = |asked: &&Asked| asked.place.node == node && !asked.place.of_copies;
+        let Some(asked) = self.queries.asked.get(&query).filter(is_asked).cloned() else { return };
         self.queries.asked.remove(&query);
-        let next = if !after.is_empty() {
+        if let Some(peer) = self.nodes.get_mut(&node) {
+            peer.copying.was_read = true;
+        }
+        let next = self.behind(&asked, workers, after);
+        self.page(asked.worker, asked.query, next, after, &run_from_wire(messages, now.wall_ms));
+    }
+
+    /// A worker of this node gives copies of what a node has that is out of reach.
+    fn on_page_of_copies(&mut self, query: u64, after: &str, messages: &[u8]) {
+        let Some(asked) = self.queries.asked.get(&query).filter(|asked| asked.place.of_copies).cloned() else { return };
+        self.queries.asked.remove(&query);
+        let (mut rest, mut at_home) = (messages, Vec::new());
+        while let Some(message) = take_page_message(&mut rest) {
+            // A topic that has another home by now is read there.
+            let home = address_of(message).and_then(|(topic, _)| self.homes.node_of_topic(topic));
+            if home == Some(asked.place.node) {
+                put_page_bytes(&mut at_home, message);
+            }
+        }
+        let next = self.behind(&asked, self.settings.workers, after);
+        self.page(asked.worker, asked.query, next, after, &at_home);
+    }
+
+    /// Where it goes on behind a page that ends at a topic, or is the last of a worker.
+    fn behind(&self, asked: &Asked, workers: u16, after: &str) -> Option<Place> {
+        let place = asked.place;
+        if !after.is_empty() {
             Some(place)
         } else if place.worker + 1 < workers {
             Some(Place { worker: place.worker + 1, ..place })
         } else {
-            first_of(&self.nodes_with(&filter), Some(node))
-        };
-        self.page(worker, of_worker, next, after, &run_from_wire(messages, now.wall_ms));
+            self.first_of(&self.nodes_with(&asked.filter), Some(place.node))
+        }
     }
 
     /// Gives a worker a page, and with it the place where the next one begins.
@@ -202,19 +246,15 @@ impl Gate {
 
 impl Place {
     fn format(self, after: &str) -> String {
-        format!("{}:{}:{after}", self.node, self.worker)
+        let kind = if self.of_copies { "copies" } else { "registers" };
+        format!("{}:{}:{kind}:{after}", self.node, self.worker)
     }
 
     fn parse(text: &str) -> Option<(Self, &str)> {
         let (node, rest) = text.split_once(':')?;
-        let (worker, after) = rest.split_once(':')?;
+        let (worker, rest) = rest.split_once(':')?;
+        let (kind, after) = rest.split_once(':')?;
         let node = NodeId(u64::from_str_radix(node, 16).ok()?);
-        Some((Self { node, worker: worker.parse().ok()? }, after))
+        Some((Self { node, worker: worker.parse().ok()?, of_copies: kind == "copies" }, after))
     }
-}
-
-/// The first worker of the first node behind one, or of all.
-fn first_of(nodes: &BTreeSet<NodeId>, behind: Option<NodeId>) -> Option<Place> {
-    let node = nodes.iter().find(|&&node| behind.is_none_or(|behind| node > behind))?;
-    Some(Place { node: *node, worker: 0 })
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_cluster::{KeyspaceId, Node, NodeId, Policies, RemoteSubscribers, routing::Region};
+use sluice_cluster::{KeyspaceId, Node, NodeId, Policies, RemoteSubscribers, routing::Region, stable_hash};
 
 use super::region_of;
+use crate::message::put_text;
 
 /// Which regions may have the messages of a topic.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub(super) struct Residency {
     nodes: BTreeMap<NodeId, Node>,
     /// Of the keyspaces that are bound to regions: which.
     bound: BTreeMap<KeyspaceId, BTreeSet<Region>>,
+    digest: u64,
 }
 
 impl Residency {
@@ -33,6 +35,11 @@ impl Residency {
         self.bound.is_empty()
     }
 
+    /// Tells one state of which topics are bound to what from others; 0 when none is.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// Whether messages of a topic may go to a region.
     pub(super) fn allows(&self, topic: &str, region: &Region) -> bool {
         if self.is_open() {
@@ -49,5 +56,20 @@ impl Residency {
             nodes.map(region_of).collect::<BTreeSet<Region>>()
         };
         self.bound = denying.map(|policy| (policy.keyspace.id(), regions(policy))).collect();
+        self.digest = self.digested();
+    }
+
+    fn digested(&self) -> u64 {
+        if self.is_open() {
+            return 0;
+        }
+        let mut said = Vec::new();
+        for keyspace in self.policies.keyspaces().iter() {
+            said.extend_from_slice(&keyspace.id().0.to_le_bytes());
+            keyspace.filters().iter().for_each(|filter| put_text(&mut said, filter.as_str()));
+            let regions = self.bound.get(&keyspace.id()).into_iter().flatten();
+            regions.for_each(|region| put_text(&mut said, region));
+        }
+        stable_hash(&said)
     }
 }

@@ -36,7 +36,7 @@ pub struct Versions {
 
 impl Versions {
     /// What this build speaks.
-    pub const THIS: Self = Self { min: 1, max: 1 };
+    pub const THIS: Self = Self { min: 1, max: 2 };
 
     /// The highest version that both speak.
     pub(super) fn agree(self, theirs: Self) -> Option<u16> {

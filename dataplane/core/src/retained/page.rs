@@ -54,6 +54,11 @@ impl Page {
         }
     }
 
+    /// Messages of the page.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Bytes of the page once it is whole.
     pub(crate) fn len(&self) -> usize {
         self.messages.len() + self.gap_bytes

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use sluice_cluster::WorkerId;
+use sluice_cluster::{NodeId, WorkerId};
 
 use super::{Held, Page, Retained};
 use crate::{ConnId, message::MessageRef};
@@ -45,6 +45,24 @@ pub(crate) enum Scan {
         filter: Box<str>,
         /// The topic to begin behind; empty = from the start.
         after: Box<str>,
+    },
+    /// For the gate: copies of another node's registers.
+    Copies {
+        /// Names the answer.
+        query: u64,
+        /// The other node.
+        node: NodeId,
+        /// The filter.
+        filter: Box<str>,
+        /// The topic to begin behind; empty = from the start.
+        after: Box<str>,
+    },
+    /// For a worker of another node that keeps copies.
+    Ask {
+        /// The other node.
+        node: NodeId,
+        /// Its question, encoded.
+        frame: Box<[u8]>,
     },
 }
 

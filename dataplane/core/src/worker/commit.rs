@@ -40,6 +40,7 @@ impl Worker {
             }
         }
         self.journal.ops = ops;
+        self.store_copy_positions();
         let (batch, ops) = self.journal.seal(shards, progressed);
         self.outputs.push_back(Output::Write { batch, ops: WriteBatch { ops } });
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sluice_cluster::ShardId;
+use sluice_cluster::{NodeId, ShardId};
 use sluice_topic::TopicFilter;
 
 use super::Worker;
@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Housekeeping {
     /// The last topic whose register was looked at.
     retained_after: Option<Box<str>>,
+    /// The last copy that was looked at.
+    pub(super) copies_cursor: Option<(NodeId, Box<str>)>,
     /// The session whose queue was looked at last.
     pub(super) queue_cursor: u32,
     /// Rounds so far.
@@ -108,6 +110,7 @@ impl Worker {
     /// One round.
     pub(super) fn sweep(&mut self, now: Now) {
         self.drop_expired_retained(now);
+        self.sweep_copies(now);
         self.drop_expired_queued(now);
         self.housekeeping.rounds += 1;
         if self.housekeeping.rounds.is_multiple_of(ROUNDS_AN_HOUR) {
@@ -145,6 +148,8 @@ impl Worker {
             + self.stats.outbox_bytes as usize
             + self.sessions.iter().map(|(_, session)| session.memory_bytes()).sum::<usize>()
             + self.retained.memory_bytes()
+            + self.copies.memory_bytes()
+            + self.changes.memory_bytes()
             + blocks
     }
 

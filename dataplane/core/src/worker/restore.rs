@@ -54,6 +54,10 @@ impl Worker {
             Key::Retained(shard, topic) => {
                 self.restore_retained(&topic, value).ok_or(damaged("retained", shard, "not a message"))
             }
+            Key::Copy(shard, node, topic) => {
+                let workers = self.sharding.workers();
+                self.copies.restore(node, &topic, value, workers).ok_or(damaged("copy", shard, "not a register"))
+            }
         }
     }
 

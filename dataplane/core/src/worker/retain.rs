@@ -22,6 +22,7 @@ impl Worker {
             let was_set = self.retained.clear(message.topic);
             if was_set && !volatile {
                 self.drop_stored(key);
+                self.tell_change(message.topic);
             }
             self.count_retained();
             // What emptied it before may still be on its way to the disk: until then a crash brings the old message back.
@@ -36,6 +37,9 @@ impl Worker {
         }
         if self.register(message) {
             self.retained_on_disk_batch = self.journal.open_batch();
+        }
+        if !volatile {
+            self.tell_change(message.topic);
         }
         self.count_retained();
         Ok(!volatile)

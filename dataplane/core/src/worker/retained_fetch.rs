@@ -48,6 +48,8 @@ impl Worker {
                     }
                 }
                 Scan::Query { reader, filter, after } => self.answer_query(now, reader, &filter, &after),
+                Scan::Copies { query, node, filter, after } => self.answer_copies(now, query, node, &filter, &after),
+                Scan::Ask { node, frame } => self.answer_ask(now, node, &frame),
             }
         }
     }

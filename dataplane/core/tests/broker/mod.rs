@@ -63,6 +63,10 @@ pub struct Broker {
     pub rules: Arc<Rules>,
     /// The most sessions that ended and messages that were handled in one tick of a worker.
     pub most_in_a_tick: u64,
+    /// Counts the processes.
+    boots: u64,
+    /// How many workers the next process has, if not as many as this one.
+    pub next_workers: Option<u16>,
     /// Bytes a test wants each receive call to see at most.
     pub chunk: usize,
     /// Frames between workers are kept back for now.
@@ -96,6 +100,8 @@ impl Broker {
             verdict: Verdict::Accept(Box::default()),
             rules: Arc::new(Rules::allow_all()),
             most_in_a_tick: 0,
+            boots: 0,
+            next_workers: None,
             chunk: usize::MAX,
             held: None,
             bounces: 0,
@@ -110,10 +116,13 @@ impl Broker {
 
     fn boot(&mut self, workers: u16) {
         let sharding = sluice_cluster::Sharding::new(self.settings.shards, workers);
+        // No two processes have the same.
+        let seed = self.boots * 1_000 + 7;
+        self.boots += 1;
         self.workers = (0..workers)
             .map(|n| {
                 let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
-                let mut worker = Worker::new(WorkerId(n), workers, settings, rules, u64::from(n) + 7);
+                let mut worker = Worker::new(WorkerId(n), workers, settings, rules, seed + u64::from(n));
                 for (key, value) in &self.disk {
                     if sharding.worker_of(key.shard()) == WorkerId(n) {
                         worker.restore(key.clone(), value.clone()).unwrap();
@@ -133,7 +142,7 @@ impl Broker {
 
     /// As [`Self::crash`], and the first bytes of a client come before the workers have heard of each other.
     pub fn crash_and_serve_at_once(&mut self) {
-        let workers = self.workers.len() as u16;
+        let workers = self.next_workers.take().unwrap_or(self.workers.len() as u16);
         self.unsynced.clear();
         self.mail.clear();
         self.to_gate.clear();
@@ -199,6 +208,11 @@ impl Broker {
             self.mail.push_back((worker, Input::Stored { batch }));
         }
         self.run();
+    }
+
+    /// What is on stable storage is gone.
+    pub fn lose_disk(&mut self) {
+        self.disk.clear();
     }
 
     /// Keys on stable storage.

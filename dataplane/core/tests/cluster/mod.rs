@@ -18,7 +18,7 @@ use sluice_cluster::{
 };
 use sluice_dataplane_core::{
     Gate, GateOutput, GateSettings, Input, Settings,
-    link::{Lane, LinkError, LinkLimits},
+    link::{Lane, LinkError, LinkLimits, Versions},
 };
 use sluice_mqtt::{Connect, QoS, ReasonCode, Version as Mqtt, encode};
 use sluice_topic::Limits;
@@ -51,6 +51,8 @@ pub struct Cluster {
     wires: BTreeMap<(usize, usize, usize), Vec<u8>>,
     /// Messages that left each node for each other one, in bytes of their lane.
     pub sent_bytes: BTreeMap<(usize, usize), usize>,
+    /// Nodes whose bytes for another one do not leave: from, to.
+    stalled: BTreeSet<(usize, usize)>,
     /// Links that were refused because a node did not know yet what it has stored.
     pub refused_links: usize,
     placement: Arc<Placement>,
@@ -67,6 +69,11 @@ impl Cluster {
 
     /// A cluster with a node in each of these regions, all linked.
     pub fn with(regions: &[&'static str], workers: u16, settings: Settings) -> Self {
+        Self::of(regions, &vec![workers; regions.len()], settings)
+    }
+
+    /// As [`Self::with`], each node with its own number of workers.
+    pub fn of(regions: &[&'static str], workers: &[u16], settings: Settings) -> Self {
         let settings = Settings { has_gate: true, ..settings };
         let ids: Vec<NodeId> = (1..=regions.len() as u64).map(NodeId).collect();
         let mut cluster = Self {
@@ -77,11 +84,12 @@ impl Cluster {
             ready: BTreeSet::new(),
             wires: BTreeMap::new(),
             sent_bytes: BTreeMap::new(),
+            stalled: BTreeSet::new(),
             refused_links: 0,
             placement: Arc::new(spread(&ids, Keyspaces::default())),
             settings: settings.clone(),
         };
-        for (&id, &region) in ids.iter().zip(regions) {
+        for ((&id, &region), &workers) in ids.iter().zip(regions).zip(workers) {
             let broker = Broker::new(workers, settings.clone());
             let gate = Gate::new(gate_settings(id, region, 1, workers, &settings));
             cluster.nodes.push(Node { id, region, incarnation: 1, broker, gate });
@@ -124,6 +132,12 @@ impl Cluster {
         let mut names = (0..).map(|n| format!("t/{n}"));
         let of = |name: &String| *self.placement.of_topic(name).1.unwrap().voters().first().unwrap();
         names.by_ref().filter(|name| of(name) == self.nodes[node].id).nth(nth).unwrap()
+    }
+
+    /// The node that has a topic's retained message.
+    pub fn home_of_topic(&self, topic: &str) -> usize {
+        let home = *self.placement.of_topic(topic).1.unwrap().voters().first().unwrap();
+        self.nodes.iter().position(|node| node.id == home).unwrap()
     }
 
     /// Builds a base table for a region from what its nodes and the others say they want, and gives it to its nodes.
@@ -183,13 +197,62 @@ impl Cluster {
         self.settle();
     }
 
+    /// Connects two nodes, and lets them speak for a few turns only.
+    pub fn mend_in_part(&mut self, a: usize, b: usize, turns: usize) {
+        self.link(a, b);
+        for _ in 0..turns {
+            self.settle_nodes();
+            for (from, to) in [(a, b), (b, a)] {
+                self.transmit(from, to);
+                self.deliver(from, to);
+            }
+        }
+    }
+
     fn link(&mut self, a: usize, b: usize) {
+        if self.up.contains_key(&(a.min(b), a.max(b))) {
+            return;
+        }
         self.connections += 1;
         self.up.insert((a.min(b), a.max(b)), self.connections);
         for (at, other) in [(a, b), (b, a)] {
             let id = self.nodes[other].id;
             let Node { gate, broker, .. } = &mut self.nodes[at];
             gate.connected(broker.now, id, self.connections);
+        }
+    }
+
+    /// Kills a node; its disk is lost before it starts again.
+    pub fn crash_without_disk(&mut self, node: usize) {
+        self.nodes[node].broker.lose_disk();
+        self.crash(node);
+    }
+
+    /// Kills a node, which starts again with another number of workers.
+    pub fn crash_to_workers(&mut self, node: usize, workers: u16) {
+        self.nodes[node].broker.next_workers = Some(workers);
+        self.crash(node);
+    }
+
+    /// Kills a node, which starts again with a build that speaks these versions of the peer protocol.
+    pub fn crash_to_versions(&mut self, node: usize, versions: Versions) {
+        self.crash(node);
+        let Node { id, region, incarnation, broker, gate } = &mut self.nodes[node];
+        *incarnation += 1;
+        broker.crash();
+        let settings = gate_settings(*id, region, *incarnation, broker.worker_count(), &self.settings);
+        *gate = Gate::new(GateSettings { versions, ..settings });
+        self.introduce(node);
+        self.place(node);
+    }
+
+    /// Nothing that a node says to another one leaves any more, or it leaves again.
+    pub fn stall(&mut self, from: usize, to: usize, stalled: bool) {
+        if stalled {
+            self.stalled.insert((from, to));
+        } else {
+            self.stalled.remove(&(from, to));
+            self.settle();
         }
     }
 
@@ -314,7 +377,7 @@ impl Cluster {
             let to = self.nodes.iter().position(|node| node.id == dirty).unwrap();
             self.ready.insert((from, to));
         }
-        if !self.ready.contains(&(from, to)) {
+        if !self.ready.contains(&(from, to)) || self.stalled.contains(&(from, to)) {
             return false;
         }
         let id = self.nodes[to].id;
@@ -505,6 +568,7 @@ fn gate_settings(id: NodeId, region: &str, incarnation: u64, workers: u16, setti
         interest_limits: sluice_cluster::interest::InterestLimits::default(),
         barrier_ms: 5_000,
         lost_after_ms: 10_000,
+        versions: Versions::THIS,
         seed: 11,
     }
 }

@@ -67,8 +67,9 @@ pub struct Peers {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Etcd {
-    /// Retained messages with a smaller payload are held in memory by the node where they live; larger ones are read from
-    /// its store when a subscriber wants them.
+    /// Retained messages with a payload of up to this size are held in memory by the node where they live, and every other
+    /// node keeps a copy, which it shows while that node is out of reach. Larger ones are read from the store of the node
+    /// where they live when a subscriber wants them.
     pub hybrid_retained_size_threshold: Bytes,
 }
 

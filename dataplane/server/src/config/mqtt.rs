@@ -96,6 +96,9 @@ pub struct Retained {
     pub messages_max: u64,
     /// How many bytes of them the node keeps.
     pub bytes_max: Bytes,
+    /// Memory for copies of small messages that other nodes of a cluster keep; no more than a quarter of
+    /// `limits.memory_budget` is taken for them. What finds no room is read from its node only.
+    pub copies_max: Bytes,
 }
 
 /// Shared subscriptions.
@@ -171,7 +174,7 @@ impl Default for Inbox {
 
 impl Default for Retained {
     fn default() -> Self {
-        Self { messages_max: 1_000_000, bytes_max: Bytes::mib(4096) }
+        Self { messages_max: 1_000_000, bytes_max: Bytes::mib(4096), copies_max: Bytes::mib(1024) }
     }
 }
 

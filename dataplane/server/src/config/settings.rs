@@ -46,6 +46,7 @@ impl NodeConfig {
             will_bytes_max: mqtt.will_size_max.as_usize(),
             retained_messages_max: usize::try_from(mqtt.retained.messages_max).unwrap_or(usize::MAX),
             retained_bytes_max: mqtt.retained.bytes_max.as_usize(),
+            retained_copies_bytes_max: mqtt.retained.copies_max.as_usize(),
             hybrid_retained_size_threshold: self.cluster.etcd.hybrid_retained_size_threshold.as_usize(),
             outbox_bytes_max: limits.outbox_max.as_usize(),
             validate_payload_format: mqtt.validate_payload_format,

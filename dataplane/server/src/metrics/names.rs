@@ -171,6 +171,42 @@ pub const RETAINED_BYTES: Metric = Metric {
     kind: Kind::Gauge,
     labels: &[],
 };
+pub const RETAINED_COPIES: Metric = Metric {
+    name: "mqtt_retained_copies",
+    help: "Retained messages whose home is another node, of which this node has a copy or knows what they are.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
+pub const RETAINED_COPIES_BYTES: Metric = Metric {
+    name: "mqtt_retained_copies_memory_bytes",
+    help: "Memory that those copies take.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
+pub const RETAINED_COPIES_BEHIND: Metric = Metric {
+    name: "mqtt_retained_copies_behind",
+    help: "Workers of other nodes whose retained messages may have changed since they were copied, counted by each worker.",
+    kind: Kind::Gauge,
+    labels: &[],
+};
+pub const RETAINED_COPIES_SHOWN: Metric = Metric {
+    name: "mqtt_retained_copies_shown_total",
+    help: "Retained messages that were shown from copies because their home was out of reach.",
+    kind: Kind::Counter,
+    labels: &[],
+};
+pub const RETAINED_COPIES_MISSED: Metric = Metric {
+    name: "mqtt_retained_copies_missed_total",
+    help: "Large retained messages that were not shown while their home was out of reach, and copies without room.",
+    kind: Kind::Counter,
+    labels: &["cause"],
+};
+pub const RETAINED_COPIES_LOST: Metric = Metric {
+    name: "mqtt_retained_copies_lost_total",
+    help: "Times that another node was so slow to take changes of retained messages that it had to ask for them again.",
+    kind: Kind::Counter,
+    labels: &[],
+};
 pub const AUTH_DENIED: Metric = Metric {
     name: "mqtt_auth_denied_total",
     help: "Denied operations, by action.",
@@ -299,7 +335,7 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// All of them, in the order of the page.
-pub const ALL: [&Metric; 51] = [
+pub const ALL: [&Metric; 57] = [
     &CONNECTIONS,
     &CONNECTIONS_OPENED,
     &CONNECTIONS_CLOSED,
@@ -328,6 +364,12 @@ pub const ALL: [&Metric; 51] = [
     &OUTBOX_BYTES,
     &RETAINED_MESSAGES,
     &RETAINED_BYTES,
+    &RETAINED_COPIES,
+    &RETAINED_COPIES_BYTES,
+    &RETAINED_COPIES_BEHIND,
+    &RETAINED_COPIES_SHOWN,
+    &RETAINED_COPIES_MISSED,
+    &RETAINED_COPIES_LOST,
     &AUTH_DENIED,
     &BAD_INPUT,
     &MEMORY_BYTES,

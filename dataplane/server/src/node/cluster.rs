@@ -9,7 +9,9 @@ use std::{
 use anyhow::Context as _;
 use sluice_cluster::{ClusterId, NodeId, interest::Incarnation, interest::InterestLimits, routing::Region};
 use sluice_dataplane_core::{
-    Gate, GateSettings, GateStats, Now, Settings, link::LinkLimits, settings::ListenerSettings,
+    Gate, GateSettings, GateStats, Now, Settings,
+    link::{LinkLimits, Versions},
+    settings::ListenerSettings,
 };
 use sluice_service::tls::PeerTls;
 use sluice_topic::Limits;
@@ -157,6 +159,7 @@ fn gate_settings(member: &Member, peers: &Peers, settings: &Settings, workers: u
         interest_limits: InterestLimits::default(),
         barrier_ms: BARRIER_MS,
         lost_after_ms: peers.lost_after.as_millis(),
+        versions: Versions::THIS,
         seed,
     }
 }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use sluice_cluster::NodeId;
 
 use super::*;
 
@@ -22,7 +23,7 @@ fn any_text() -> impl Strategy<Value = Box<str>> {
 
 fn any_key() -> impl Strategy<Value = Key> {
     let uid = any_number().prop_map(SessionUid);
-    (any_shard(), uid, any_number(), any_text(), 0..8usize).prop_map(|(shard, uid, first, text, kind)| match Kind::ALL
+    (any_shard(), uid, any_number(), any_text(), 0..9usize).prop_map(|(shard, uid, first, text, kind)| match Kind::ALL
         [kind]
     {
         Kind::Session => Key::Session(shard, uid),
@@ -32,6 +33,7 @@ fn any_key() -> impl Strategy<Value = Key> {
         Kind::Dedupe => Key::Dedupe(shard, uid),
         Kind::Will => Key::Will(shard, uid),
         Kind::Retained => Key::Retained(shard, text),
+        Kind::Copy => Key::Copy(shard, NodeId(first), text),
         Kind::Shard => Key::Shard(shard),
     })
 }
@@ -47,13 +49,14 @@ fn layouts_are_part_of_the_stored_format_and_never_change() {
     assert_eq!(encoded(&Key::Block(shard, 0x0a0b)), with_uid);
     assert_eq!(encoded(&Key::Subscription(shard, uid, "a/+".into())), [&with_uid[..], b"a/+"].concat());
     assert_eq!(encoded(&Key::Retained(shard, "a/b".into())), b"\x01\x02a/b");
+    assert_eq!(encoded(&Key::Copy(shard, NodeId(0x0a0b), "a/b".into())), [&with_uid[..], b"a/b"].concat());
     assert_eq!(encoded(&Key::Shard(shard)), [1, 2]);
 }
 
 #[test]
 fn names_of_families_are_part_of_the_stored_format_and_never_change() {
     let names = Kind::ALL.map(Kind::name);
-    assert_eq!(names, ["session", "subscription", "progress", "block", "dedupe", "will", "retained", "shard"]);
+    assert_eq!(names, ["session", "subscription", "progress", "block", "dedupe", "will", "retained", "copy", "shard"]);
 }
 
 #[test]
@@ -73,6 +76,7 @@ fn bytes_that_are_no_key_are_refused() {
     assert_eq!(Kind::Block.decode(&[0; 9]), None);
     assert_eq!(Kind::Shard.decode(&[0; 3]), None);
     assert_eq!(Kind::Retained.decode(b"\x00\x00\xff"), None);
+    assert_eq!(Kind::Copy.decode(&[0; 9]), None);
 }
 
 proptest! {
@@ -100,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_decoded_or_refused(kind in 0..8usize, bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+    fn any_bytes_are_decoded_or_refused(kind in 0..9usize, bytes in prop::collection::vec(any::<u8>(), 0..24)) {
         if let Some(key) = Kind::ALL[kind].decode(&bytes) {
             prop_assert_eq!(encoded(&key), bytes);
         }

@@ -159,7 +159,7 @@ impl World {
         let mut up = false;
         let consumed = link.receive(*connections, lane, held, &mut |event| match event {
             Event::Up { new_life, protocol, .. } => {
-                assert_eq!(protocol, 1);
+                assert_eq!(protocol, Versions::THIS.max);
                 up = true;
                 seen.lives += u64::from(new_life);
             }
