@@ -8,7 +8,7 @@ use sluice_topic::matches;
 use crate::{
     client::{Client, Phase},
     director::TOPICS,
-    ledger::{KILL_FELT_MS, Message, MessageId, Session, SessionId, Status, Sub},
+    ledger::{KILL_FELT_MS, Message, MessageId, Session, SessionId, Status, Sub, is_large},
     world::{LOST_AFTER_MS, World, pair},
 };
 
@@ -25,13 +25,14 @@ impl World {
     /// Heals everything, and checks.
     pub(crate) fn balance(&mut self) {
         self.heal_all();
-        let steps: [fn(&mut Self); 6] = [
+        let steps: [fn(&mut Self); 7] = [
             Self::check_quiet,
             Self::check_control,
             Self::check_messages,
             Self::check_groups,
             Self::check_registers,
             Self::check_nothing_is_left,
+            Self::check_copies,
         ];
         for step in steps {
             if self.ledger.violation.is_some() {
@@ -235,6 +236,57 @@ impl World {
         }
         for topic in TOPICS {
             self.check_register_of(topic, shown[0].get(topic).copied());
+        }
+        self.registers = shown.into_iter().next().unwrap_or_default();
+    }
+
+    /// The node that has a topic's register, as a node knows.
+    fn home_of(&self, node: usize, topic: &str) -> Option<usize> {
+        let (_, replicas) = self.nodes[node].gate.placement()?.of_topic(topic);
+        Some(replicas?.voters().first()?.0 as usize - 1)
+    }
+
+    /// Since when a node has been able to ask the home of a topic; `None`: it cannot.
+    pub(crate) fn home_in_reach_since(&self, node: usize, topic: &str) -> Option<u64> {
+        let home = self.home_of(node, topic)?;
+        if home == node {
+            return Some(0);
+        }
+        let (from, to) = *self.lines.get(&pair(node, home))?.up.last()?;
+        to.is_none().then_some(from)
+    }
+
+    /// I20 and I28: copies are what their homes have, and so it is shown when one of them is cut off: small messages, and
+    /// nothing that was removed.
+    fn check_copies(&mut self) {
+        let nodes = self.nodes.len();
+        if let Some(node) = (0..nodes).find(|&node| self.nodes[node].copies_behind() > 0) {
+            self.ledger.fail("I28", || format!("node {node} has not caught up with registers long after all is well"));
+        }
+        let alone = self.rng.usize(..nodes);
+        (0..nodes).filter(|&node| node != alone).for_each(|node| self.partition(alone, node, 10 * HEALED_MS));
+        self.pass_ms(CONVERGED_MS);
+        let first = self.clients.len();
+        for node in 0..nodes {
+            let mut reader = Client::new(format!("late reader{node}"), Version::V5, false);
+            reader.wishes.push(("#", QoS::AtMostOnce));
+            self.clients.push(reader);
+            self.connect(first + node, node, false);
+        }
+        // SUBACK waits for those that are cut off as long as it may.
+        self.pass_ms(3 * CONVERGED_MS);
+        for node in 0..nodes {
+            let is_shown = |(topic, id): (&&'static str, &MessageId)| {
+                let home = self.home_of(node, topic);
+                let in_reach = home == Some(node) || (home != Some(alone) && node != alone);
+                (in_reach || !is_large(*id)).then_some((*topic, *id))
+            };
+            let expected: BTreeMap<&'static str, MessageId> = self.registers.iter().filter_map(is_shown).collect();
+            let shown = self.registers_of(first + node);
+            if shown != expected {
+                self.ledger
+                    .fail("I20", || format!("without node {alone}, node {node} shows {shown:?} and not {expected:?}"));
+            }
         }
     }
 

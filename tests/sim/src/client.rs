@@ -9,7 +9,7 @@ use sluice_mqtt::{
 };
 
 use crate::{
-    ledger::{Delivery, Message, MessageId, SessionId, Status},
+    ledger::{Delivery, Message, MessageId, SessionId, Status, is_large},
     node::SocketId,
     world::{Event, World},
 };
@@ -328,7 +328,7 @@ impl World {
     }
 
     fn send_publish(&mut self, at: usize, socket: SocketId, message: MessageId, packet_id: u16, dup: bool) {
-        let large = if message.is_multiple_of(7) { 100 } else { 0 };
+        let large = if is_large(message) { 100 } else { 0 };
         let payload = self.ledger.payload(message, large);
         let of = &self.ledger.messages[message];
         let head = PublishHead {
@@ -537,7 +537,10 @@ impl World {
             self.note_in_use(at, packet_id, None);
             return self.put_off(at, socket, Then::Receive(packet_id));
         }
+        let node = self.ledger.sessions[session].node;
         let delivery = Delivery {
+            home_since_ms: self.home_in_reach_since(node, publish.topic),
+            node_since_ms: self.kills.iter().rev().find(|(_, killed)| *killed == node).map_or(0, |(at, _)| *at),
             session,
             socket,
             topic: publish.topic,

@@ -95,6 +95,19 @@ pub(crate) struct Delivery<'a> {
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     pub(crate) dup: bool,
+    /// Since when the node that serves the session can ask the home of the topic; `None` = it cannot.
+    pub(crate) home_since_ms: Option<u64>,
+    /// Since when that node runs.
+    pub(crate) node_since_ms: u64,
+}
+
+/// A retained message that a node has shown.
+struct Shown {
+    node: usize,
+    id: MessageId,
+    /// When the subscription was asked for that it was shown to, and when it came there.
+    asked_ms: u64,
+    came_ms: u64,
 }
 
 /// The first thing that was found wrong.
@@ -115,6 +128,7 @@ pub(crate) struct Ledger {
     pub(crate) takings: BTreeMap<(&'static str, MessageId), Vec<Taking>>,
     /// Retained messages that a session was shown.
     pub(crate) retained: Vec<(SessionId, MessageId)>,
+    shown: Vec<Shown>,
     /// Messages of which a node said that nobody wants them.
     pub(crate) unmatched: BTreeSet<MessageId>,
     pub(crate) violation: Option<Violation>,
@@ -213,7 +227,7 @@ impl Ledger {
         if delivery.retain {
             self.retained.push((delivery.session, id));
             if !delivery.dup {
-                self.check_register(delivery.session, id);
+                self.check_register(delivery, id, now_ms);
             }
             return Some(id);
         }
@@ -303,17 +317,36 @@ impl Ledger {
         }
     }
 
-    /// I20: what a new subscription sees of a register is not older than what was acknowledged before it.
-    fn check_register(&mut self, session: SessionId, id: MessageId) {
+    /// I20: what a new subscription sees of a register is not older than what was acknowledged before it, unless the home of
+    /// the register was out of reach meanwhile; and never older than what the same node has shown since it runs.
+    fn check_register(&mut self, delivery: &Delivery<'_>, id: MessageId, now_ms: u64) {
+        let session = delivery.session;
         let topic = self.messages[id].topic;
         let subs = self.sessions[session].subs.iter().filter(|sub| sub.group.is_none() && matches(sub.filter, topic));
         let Some(since) = subs.map(|sub| sub.sent_ms).min() else {
             self.fail("I14", || format!("retained message {id} came to session {session}, which has not asked for it"));
             return;
         };
-        if let Some(newer) = self.newer_register(id, since) {
+        let was_in_reach = delivery.home_since_ms.is_some_and(|home_since_ms| home_since_ms <= since);
+        if let Some(newer) = self.newer_register(id, since).filter(|_| was_in_reach) {
             self.fail("I20", || format!("session {session} is shown {id} on {topic}, after {newer} was acknowledged"));
         }
+        let node = self.sessions[session].node;
+        let before = self.shown.iter().filter(|shown| {
+            let is_before = shown.came_ms < since && shown.asked_ms >= delivery.node_since_ms;
+            is_before && shown.node == node && self.is_newer(shown.id, id)
+        });
+        if let Some(newer) = before.map(|shown| shown.id).next() {
+            self.fail("I20", || format!("node {node} shows {id} on {topic}, after it has shown {newer}"));
+        }
+        self.shown.push(Shown { node, id, asked_ms: since, came_ms: now_ms });
+    }
+
+    /// Whether a message was acknowledged and has certainly taken the place of another one.
+    fn is_newer(&self, id: MessageId, than: MessageId) -> bool {
+        let (newer, older) = (&self.messages[id], &self.messages[than]);
+        let Status::Taken { at_ms: old_ms } = older.status else { return false };
+        newer.topic == older.topic && matches!(newer.status, Status::Taken { .. }) && newer.sent_ms > old_ms
     }
 
     /// A message that was acknowledged before `until_ms` and has certainly taken the place of `id`.
@@ -326,6 +359,11 @@ impl Ledger {
         });
         newer.next().map(|(id, _)| id)
     }
+}
+
+/// Whether the payload of a message is over the threshold up to which nodes keep copies.
+pub(crate) fn is_large(id: MessageId) -> bool {
+    id.is_multiple_of(7)
 }
 
 /// A subscription's group and filter.

@@ -191,6 +191,11 @@ impl Node {
         }
     }
 
+    /// Workers of other nodes whose registers are not copied as they are.
+    pub(crate) fn copies_behind(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.stats().retained_copies_behind).sum()
+    }
+
     /// Lets workers and gate do what they have to do. Call after anything.
     pub(crate) fn settle(&mut self, now_ms: u64) {
         let mut moved = true;

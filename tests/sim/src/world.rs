@@ -12,14 +12,14 @@ use fastrand::Rng;
 use sluice_cluster::{ClusterId, NodeId, interest::Incarnation};
 use sluice_dataplane_core::{
     ClosedBy, GateSettings, Input, Settings,
-    link::{Lane, LinkError, LinkLimits},
+    link::{Lane, LinkError, LinkLimits, Versions},
 };
 use sluice_topic::Limits;
 
 use crate::{
     client::{Client, Then},
     control::{Control, ControlEvent, registration},
-    ledger::Ledger,
+    ledger::{Ledger, MessageId},
     node::{Effect, Node, SocketId},
     streams::{Agent, StreamEvent},
     trace::Trace,
@@ -136,6 +136,8 @@ pub(crate) struct World {
     /// When nodes were killed, and when a node has given another one up.
     pub(crate) kills: Vec<(u64, usize)>,
     pub(crate) losses: Vec<(u64, usize, usize)>,
+    /// What registers held when everything was well.
+    pub(crate) registers: BTreeMap<&'static str, MessageId>,
     /// Nodes that a node counts as lost.
     pub(crate) lost: BTreeSet<(usize, usize)>,
     settings: Arc<Settings>,
@@ -186,6 +188,7 @@ impl World {
             slow_until_ms: vec![0; nodes],
             kills: Vec::new(),
             losses: Vec::new(),
+            registers: BTreeMap::new(),
             lost: BTreeSet::new(),
             settings: Arc::new(settings),
             events: BTreeMap::new(),
@@ -224,6 +227,7 @@ impl World {
             interest_limits: sluice_cluster::interest::InterestLimits::default(),
             barrier_ms: BARRIER_MS,
             lost_after_ms: LOST_AFTER_MS,
+            versions: Versions::THIS,
             seed: self.rng.u64(..),
         }
     }
