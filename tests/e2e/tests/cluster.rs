@@ -264,6 +264,53 @@ fn what_is_acknowledged_for_sessions_of_a_node_that_is_killed_arrives_when_it_is
 }
 
 #[test]
+fn what_a_node_had_retained_is_shown_by_the_others_when_it_is_killed_and_control_and_etcd_too() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(3);
+    let mut publisher = Publisher::start(cluster.nodes[0].mqtt, "archivist");
+    let large = [b'L'; 4_000];
+    for n in 0..90 {
+        publisher.retain(&format!("archive/{n}"), n.to_string().as_bytes());
+        publisher.retain(&format!("archive/{n}/picture"), &large);
+    }
+    (0..10).for_each(|n| publisher.retain(&format!("archive/{n}"), b""));
+    let at_home: Vec<f64> = cluster.nodes.iter().map(|node| node.sum("mqtt_retained_messages")).collect();
+    assert!(at_home.iter().all(|held| *held > 0.0), "every node is the home of some: {at_home:?}");
+    // Nobody waits for copies; they come at once.
+    let is_copied = |node: &Member| node.sum("mqtt_retained_messages") + node.sum("mqtt_retained_copies") == 170.0;
+    until("all is copied", || cluster.nodes.iter().all(is_copied));
+
+    cluster.kill_control();
+    cluster.etcd.kill();
+    cluster.nodes[2].service.kill().unwrap();
+    let all: BTreeSet<u64> = (10..90).collect();
+    for at in [0, 1] {
+        assert_eq!(archived(&cluster.nodes[at], at), all, "at {at}");
+        assert!(cluster.nodes[at].sum("mqtt_retained_copies_shown_total") > 0.0, "at {at}");
+    }
+    // One that is restarted meanwhile has them on its disk.
+    cluster.nodes[1].service.kill().unwrap();
+    cluster.nodes[1].service.start();
+    cluster.nodes[1].until_ready();
+    assert_eq!(archived(&cluster.nodes[1], 1), all, "after a restart");
+    assert!(cluster.nodes[1].sum("mqtt_retained_copies_missed_total") > 0.0, "pictures of the node that is dead");
+}
+
+/// The small messages that a new subscriber at a node is shown, when nothing comes any more.
+fn archived(node: &Member, at: usize) -> BTreeSet<u64> {
+    let id = format!("visitor of the archive at {at}");
+    let reader = Subscriber::start(node.mqtt, &Hello::transient(&id), &["archive/+"], QoS::AtLeastOnce);
+    until("what is archived arrives", || reader.received().len() >= 80);
+    let everything =
+        Subscriber::start(node.mqtt, &Hello::transient(&format!("{id}, pictures")), &["archive/#"], QoS::AtLeastOnce);
+    until("pictures arrive", || everything.received().len() > 80);
+    drop(everything.stop());
+    let received = reader.stop();
+    assert!(received.iter().all(|delivery| delivery.retain));
+    received.iter().map(|delivery| delivery.topic.rsplit('/').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
 fn an_etcd_that_was_restored_from_an_older_backup_is_noticed_and_nothing_is_pushed() {
     let _alone = alone();
     let mut cluster = Cluster::start(2);
