@@ -14,6 +14,7 @@
 //! * `wire` (feature `proto`): all of these as the messages of `proto`, with every bound checked on the way in.
 
 mod address;
+mod client_address;
 mod digest;
 mod id;
 mod identity;
@@ -29,11 +30,13 @@ mod report;
 pub mod routing;
 mod shard;
 mod specificity;
+mod steer;
 mod version;
 #[cfg(feature = "proto")]
 pub mod wire;
 
 pub use address::{ADDRESS_BYTES_MAX, Address, AddressError};
+pub use client_address::{Carrier, ClientAddress, ClientAddressError};
 pub use digest::SetDigest;
 pub use id::{ClusterId, Epoch, NodeId, WorkerId};
 pub use identity::{Identity, IdentityError};
@@ -55,4 +58,5 @@ pub use report::{
     ShardLoad, ShardStatus, Traffic,
 };
 pub use shard::{SHARDS_DEFAULT, SHARDS_MAX, ShardId, ShardKey, Sharding, stable_hash};
+pub use steer::{Steer, SteerTo};
 pub use version::Version;

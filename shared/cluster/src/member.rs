@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Address, Labels, Node, Weight};
+use crate::{Address, ClientAddress, Labels, Node, Weight};
 
 /// Most nodes of a cluster.
 pub const NODES_MAX: usize = 4096;
@@ -43,8 +43,8 @@ pub struct Registration {
 pub struct Process {
     /// Where peers reach it, the best first; at most [`ADDRESSES_MAX`].
     pub peer_addresses: Vec<Address>,
-    /// Where clients reach it, for a server reference; at most [`ADDRESSES_MAX`].
-    pub client_addresses: Vec<Address>,
+    /// Where clients reach it, for a server reference, of each carrier the best first; at most [`ADDRESSES_MAX`].
+    pub client_addresses: Vec<ClientAddress>,
     /// What was built.
     pub build: Build,
     /// The versions of the peer protocol it speaks.

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use crate::{Keyspace, KeyspaceError, KeyspaceId, Keyspaces, Label, Node, NodeId, Selector};
+use crate::{Keyspace, KeyspaceError, KeyspaceId, Keyspaces, Label, Node, NodeId, Selector, Steer, SteerTo};
 
 /// Retained messages below this travel whole to every node unless a policy says otherwise.
 pub const HYBRID_THRESHOLD_BYTES_DEFAULT: u32 = 1024;
@@ -38,6 +38,8 @@ pub struct Policy {
     pub hybrid_threshold_bytes: u32,
     /// What subscribers outside of the home get.
     pub remote_subscribers: RemoteSubscribers,
+    /// Which clients are told to connect elsewhere; of the sessions' policy only.
+    pub steer: Steer,
 }
 
 impl Policy {
@@ -53,6 +55,7 @@ impl Policy {
             fallback: Vec::new(),
             hybrid_threshold_bytes: HYBRID_THRESHOLD_BYTES_DEFAULT,
             remote_subscribers: RemoteSubscribers::Forward,
+            steer: Steer::default(),
         }
     }
 
@@ -225,7 +228,22 @@ fn check(policy: &Policy) -> Result<(), PolicyError> {
     if policy.hybrid_threshold_bytes > HYBRID_THRESHOLD_BYTES_MAX {
         return Err(PolicyError::Threshold { bytes: policy.hybrid_threshold_bytes });
     }
-    Ok(())
+    check_steer(policy)
+}
+
+fn check_steer(policy: &Policy) -> Result<(), PolicyError> {
+    let Policy { name, steer, .. } = policy;
+    if *steer == Steer::default() {
+        return Ok(());
+    }
+    if policy.keyspace.id() != KeyspaceId::SESSIONS {
+        return Err(PolicyError::SteerByTopic { name: name.clone() });
+    }
+    match steer.to {
+        SteerTo::Nowhere => Err(PolicyError::SteerNowhere { name: name.clone() }),
+        SteerTo::Area if policy.home == Home::Anywhere => Err(PolicyError::SteerAnywhere { name: name.clone() }),
+        SteerTo::Home | SteerTo::Area => Ok(()),
+    }
 }
 
 /// Why policies cannot be as asked.
@@ -263,6 +281,24 @@ pub enum PolicyError {
     Threshold {
         /// Bytes asked for.
         bytes: u32,
+    },
+    /// A policy of topics says where clients go.
+    #[error("the policy {name} is about topics: where clients connect is said by the policy sessions")]
+    SteerByTopic {
+        /// Which policy.
+        name: Label,
+    },
+    /// It is said which clients are steered, but not where to.
+    #[error("the policy {name} would steer clients with transient sessions, but steers nobody: say where to")]
+    SteerNowhere {
+        /// Which policy.
+        name: Label,
+    },
+    /// Clients are to be steered into a home that includes every node.
+    #[error("the policy {name} would steer clients into its home, which is anywhere: say where it is")]
+    SteerAnywhere {
+        /// Which policy.
+        name: Label,
     },
 }
 
@@ -313,6 +349,23 @@ mod tests {
         assert_eq!(Policies::new([many]), Err(PolicyError::Fallbacks { regions: 17 }));
         let large = Policy { hybrid_threshold_bytes: u32::MAX, ..policy("a", 2, "x") };
         assert_eq!(Policies::new([large]), Err(PolicyError::Threshold { bytes: u32::MAX }));
+    }
+
+    #[test]
+    fn only_the_policy_of_sessions_steers_clients_and_only_into_a_home_that_has_an_outside() {
+        let sessions = || Policies::default().of(KeyspaceId::SESSIONS).unwrap().clone();
+        let steer = |to, transient| Steer { to, transient };
+        let refused = |policy: Policy| Policies::new([policy]).unwrap_err();
+        let name = |name: &str| Label::parse(name).unwrap();
+        let home = Policy { steer: steer(SteerTo::Home, true), ..sessions() };
+        assert_eq!(Policies::new([home.clone()]).unwrap().of(KeyspaceId::SESSIONS), Some(&home));
+        let area = Policy { steer: steer(SteerTo::Area, false), ..sessions() };
+        assert_eq!(refused(area.clone()), PolicyError::SteerAnywhere { name: name("sessions") });
+        assert!(Policies::new([Policy { home: Home::Region(name("eu")), ..area }]).is_ok());
+        let nowhere = Policy { steer: steer(SteerTo::Nowhere, true), ..sessions() };
+        assert_eq!(refused(nowhere), PolicyError::SteerNowhere { name: name("sessions") });
+        let of_topics = Policy { steer: steer(SteerTo::Home, false), ..policy("a", 2, "x") };
+        assert_eq!(refused(of_topics), PolicyError::SteerByTopic { name: name("a") });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sluice_cluster::{
     HYBRID_THRESHOLD_BYTES_DEFAULT, Home, Keyspace, KeyspaceId, Label, Policy, RemoteSubscribers, ReplicaCount,
-    SHARDS_DEFAULT, Spread,
+    SHARDS_DEFAULT, Spread, Steer,
 };
 use sluice_topic::TopicFilter;
 
@@ -35,6 +35,8 @@ pub struct PolicySpec {
     pub hybrid_threshold_bytes: u32,
     /// What subscribers elsewhere get.
     pub remote_subscribers: RemoteSubscribers,
+    /// Which clients are told to connect elsewhere; of the policy `sessions` only.
+    pub steer: Steer,
 }
 
 impl PolicySpec {
@@ -51,6 +53,7 @@ impl PolicySpec {
             fallback: Vec::new(),
             hybrid_threshold_bytes: HYBRID_THRESHOLD_BYTES_DEFAULT,
             remote_subscribers: RemoteSubscribers::Forward,
+            steer: Steer::default(),
         }
     }
 }
@@ -167,6 +170,7 @@ fn resolve_one(view: &View, spec: &PolicySpec, intent: &mut Intent) -> Result<Po
         fallback: spec.fallback.clone(),
         hybrid_threshold_bytes: spec.hybrid_threshold_bytes,
         remote_subscribers: spec.remote_subscribers,
+        steer: spec.steer,
     })
 }
 

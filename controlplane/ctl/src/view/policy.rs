@@ -37,6 +37,8 @@ struct Spec {
     shards: Option<u64>,
     retained: Retained,
     remote_subscribers: Option<String>,
+    steer: Option<String>,
+    steer_transient: bool,
 }
 
 #[derive(Clone, Deserialize, Default, Debug)]
@@ -51,6 +53,14 @@ struct Home {
 #[serde(default)]
 struct Retained {
     replicate_below: Option<u64>,
+}
+
+impl Spec {
+    /// Which clients are told to connect elsewhere, if any are.
+    fn steer(&self) -> Option<String> {
+        let steer = self.steer.as_ref()?;
+        Some(if self.steer_transient { format!("{steer}, transient too") } else { steer.clone() })
+    }
 }
 
 impl Home {
@@ -69,10 +79,11 @@ impl Policy {
     #[must_use]
     pub fn words(&self) -> String {
         let Spec { topics, home, replicas, remote_subscribers, .. } = &self.spec;
+        let steer = self.spec.steer().map(|steer| format!(", steer {steer}")).unwrap_or_default();
         let topics = if topics.is_empty() { String::new() } else { format!("  {}", topics.join(",")) };
         let replicas = replicas.unwrap_or(1);
         let remote = if remote_subscribers.as_deref() == Some("deny") { ", denied to other regions" } else { "" };
-        format!("{}{topics}  -> {}, replicas {replicas}{remote}", self.metadata.name, home.words())
+        format!("{}{topics}  -> {}, replicas {replicas}{remote}{steer}", self.metadata.name, home.words())
     }
 }
 
@@ -92,6 +103,7 @@ pub fn list(value: Value) -> Result<Shown, Failure> {
         Column::text("OTHER REGIONS"),
         Column::text("FALLBACK").wide(),
         Column::text("RETAINED BELOW").wide(),
+        Column::text("STEER").wide(),
         Column::number("REVISION").wide(),
     ]);
     for Policy { metadata, spec } in &policies.items {
@@ -105,6 +117,7 @@ pub fn list(value: Value) -> Result<Shown, Failure> {
             Cell::of(spec.remote_subscribers.as_ref()),
             Cell::list(&spec.fallback),
             Cell::of(spec.retained.replicate_below.map(bytes)),
+            Cell::of(spec.steer()),
             // Those that are always there have none.
             Cell::of(metadata.revision.filter(|revision| *revision > 0)),
         ]);

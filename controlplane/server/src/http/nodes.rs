@@ -130,7 +130,6 @@ fn node(desk: &Desk, view: &View, id: NodeId, record: &NodeRecord) -> Value {
         placement.shards().values().filter(|of| of.voters().contains(&id) || of.learners().contains(&id)).count()
     });
     let process = &record.registration.process;
-    let addresses = |all: &[sluice_cluster::Address]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
         "id": id.to_string(),
         "name": record.effective_labels().value("name").map(Label::to_string),
@@ -143,8 +142,8 @@ fn node(desk: &Desk, view: &View, id: NodeId, record: &NodeRecord) -> Value {
         "weight": record.effective_weight().value(),
         "build": process.build.as_str(),
         "workers": process.workers,
-        "peer_addresses": addresses(&process.peer_addresses),
-        "client_addresses": addresses(&process.client_addresses),
+        "peer_addresses": process.peer_addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "client_addresses": process.client_addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "shards": shards,
         "connected_for_ms": desk.connected_since(id).map(|since| desk.now().saturating_sub(since).as_millis()),
         "connected": state.map(|state| state.is_connected),

@@ -43,6 +43,18 @@ pub fn document() -> Value {
                         "code": {"type": "string", "description": "stays the same"},
                         "detail": {"type": "string"},
                         "instance": {"type": "string"},
+                        "errors": {
+                            "type": "array",
+                            "description": "what in the body is wrong, as far as that is one thing",
+                            "items": {
+                                "type": "object",
+                                "required": ["pointer", "detail"],
+                                "properties": {
+                                    "pointer": {"type": "string", "description": "a JSON pointer, such as /spec/steer"},
+                                    "detail": {"type": "string"},
+                                },
+                            },
+                        },
                     },
                 },
             },

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sluice_cluster::PolicyError;
 use sluice_controlplane_core::intent::Refusal;
 use sluice_controlplane_store::StoreError;
 use tokio::sync::mpsc;
@@ -71,11 +72,13 @@ pub(super) struct Problem {
     code: &'static str,
     title: &'static str,
     detail: String,
+    /// What in the body it is about, as a JSON pointer.
+    pointer: Option<&'static str>,
 }
 
 impl Problem {
     pub(super) fn new(status: u16, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into() }
+        Self { status, code, title, detail: detail.into(), pointer: None }
     }
 
     pub(super) fn unauthenticated() -> Self {
@@ -121,7 +124,7 @@ impl Problem {
     }
 
     pub(super) fn reply(&self, path: &str) -> Reply {
-        let value = json!({
+        let mut value = json!({
             "type": format!("/docs/problems/{}", self.code),
             "title": self.title,
             "status": self.status,
@@ -129,6 +132,9 @@ impl Problem {
             "detail": self.detail,
             "instance": path,
         });
+        if let Some(pointer) = self.pointer {
+            value["errors"] = json!([{"pointer": pointer, "detail": self.detail}]);
+        }
         Reply { content_type: "application/problem+json", ..Reply::json(self.status, &value) }
     }
 }
@@ -144,13 +150,32 @@ impl From<Refusal> for Problem {
             Refusal::Phase { .. } => Self::new(409, "node.phase", "the node cannot do this now", detail),
             Refusal::NotEmpty { .. } => Self::new(409, "node.not_empty", "the node still has shards", detail),
             Refusal::Forgotten { .. } => Self::new(410, "revision.forgotten", "that is not remembered", detail),
-            Refusal::Policy(_) => Self::new(422, "placement.conflict", "the policies do not go together", detail),
-            Refusal::Shards { .. }
-            | Refusal::Default { .. }
-            | Refusal::Keyspaces
-            | Refusal::FilterBytes { .. }
-            | Refusal::TooMany { .. } => Self::new(422, "placement.invalid", "the policy cannot be so", detail),
+            Refusal::Policy(error) => Self {
+                pointer: pointer(&error),
+                ..Self::new(422, "placement.conflict", "the policies do not go together", detail)
+            },
+            Refusal::Shards { .. } => Self {
+                pointer: Some("/spec/shards"),
+                ..Self::new(422, "placement.invalid", "the policy cannot be so", detail)
+            },
+            Refusal::Default { .. } | Refusal::Keyspaces | Refusal::FilterBytes { .. } | Refusal::TooMany { .. } => {
+                Self::new(422, "placement.invalid", "the policy cannot be so", detail)
+            }
         }
+    }
+}
+
+/// What in a resource is wrong, as far as that is one thing.
+fn pointer(error: &PolicyError) -> Option<&'static str> {
+    match error {
+        PolicyError::Keyspace(_) => Some("/spec/topics"),
+        PolicyError::Twice { .. } => Some("/metadata/name"),
+        PolicyError::Replicas { .. } => Some("/spec/replicas"),
+        PolicyError::Nodes { .. } => Some("/spec/home/nodes"),
+        PolicyError::Fallbacks { .. } => Some("/spec/fallback"),
+        PolicyError::Threshold { .. } => Some("/spec/retained/replicate_below"),
+        PolicyError::SteerByTopic { .. } | PolicyError::SteerAnywhere { .. } => Some("/spec/steer"),
+        PolicyError::SteerNowhere { .. } => Some("/spec/steerTransient"),
     }
 }
 

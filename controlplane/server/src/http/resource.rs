@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sluice_cluster::{
     HYBRID_THRESHOLD_BYTES_DEFAULT, Home, Label, Labels, NodeId, Policy, RemoteSubscribers, ReplicaCount, Selector,
-    Spread,
+    Spread, Steer, SteerTo,
 };
 use sluice_controlplane_core::intent::PolicySpec;
 use sluice_topic::{Limits, TopicFilter};
@@ -50,6 +50,11 @@ struct Spec {
     retained: Retained,
     #[serde(default)]
     remote_subscribers: Remote,
+    /// Of the policy `sessions` only.
+    #[serde(default, skip_serializing_if = "SteerSpec::is_off")]
+    steer: SteerSpec,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    steer_transient: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -84,6 +89,21 @@ enum Remote {
     Deny,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SteerSpec {
+    #[default]
+    Off,
+    Home,
+    Area,
+}
+
+impl SteerSpec {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
 fn one() -> u8 {
     1
 }
@@ -102,9 +122,28 @@ fn parse<T>(result: Result<T, impl std::fmt::Display>) -> Parsed<T> {
 impl Placement {
     /// A policy as it is, with the revision that made it.
     pub(super) fn of(policy: &Policy, revision: Option<u64>) -> Self {
+        let keyspace = &policy.keyspace;
+        let spec = PolicySpec {
+            name: policy.name.clone(),
+            filters: keyspace.filters().to_vec(),
+            shards: Some(keyspace.shards()),
+            home: policy.home.clone(),
+            replicas: policy.replicas,
+            spread: policy.spread.clone(),
+            fallback: policy.fallback.clone(),
+            hybrid_threshold_bytes: policy.hybrid_threshold_bytes,
+            remote_subscribers: policy.remote_subscribers,
+            steer: policy.steer,
+        };
+        let wanted = Self::wanted(&spec);
+        Self { metadata: Metadata { revision, ..wanted.metadata }, ..wanted }
+    }
+
+    /// A policy as it can be put.
+    pub(super) fn wanted(policy: &PolicySpec) -> Self {
         let texts = |labels: &[Label]| labels.iter().map(Label::to_string).collect();
         let spec = Spec {
-            topics: policy.keyspace.filters().iter().map(|filter| filter.as_str().to_owned()).collect(),
+            topics: policy.filters.iter().map(|filter| filter.as_str().to_owned()).collect(),
             home: HomeSpec::of(&policy.home),
             replicas: u8::try_from(policy.replicas.value()).unwrap_or(u8::MAX),
             spread: match &policy.spread {
@@ -113,14 +152,20 @@ impl Placement {
                 Spread::Label(label) => label.to_string(),
             },
             fallback: texts(&policy.fallback),
-            shards: Some(policy.keyspace.shards()),
+            shards: policy.shards,
             retained: Retained { replicate_below: policy.hybrid_threshold_bytes },
             remote_subscribers: match policy.remote_subscribers {
                 RemoteSubscribers::Forward => Remote::Forward,
                 RemoteSubscribers::Deny => Remote::Deny,
             },
+            steer: match policy.steer.to {
+                SteerTo::Nowhere => SteerSpec::Off,
+                SteerTo::Home => SteerSpec::Home,
+                SteerTo::Area => SteerSpec::Area,
+            },
+            steer_transient: policy.steer.transient,
         };
-        let metadata = Metadata { name: policy.name.to_string(), revision };
+        let metadata = Metadata { name: policy.name.to_string(), revision: None };
         Self { api_version: VERSION.into(), kind: KIND.into(), metadata, spec }
     }
 
@@ -129,7 +174,7 @@ impl Placement {
         if (self.api_version.as_str(), self.kind.as_str()) != (VERSION, KIND) {
             return Err(format!("it is of {} {}, not of {VERSION} {KIND}", self.api_version, self.kind));
         }
-        let Spec { topics, home, replicas, spread, fallback, shards, retained, remote_subscribers } = self.spec;
+        let Spec { topics, home, replicas, spread, fallback, shards, retained, .. } = self.spec;
         let filter = |text: &String| TopicFilter::parse(text, &Limits::default()).map_err(|e| format!("{text}: {e}"));
         Ok(PolicySpec {
             name: parse(Label::parse(&self.metadata.name))?,
@@ -144,9 +189,17 @@ impl Placement {
             },
             fallback: fallback.iter().map(|text| parse(Label::parse(text))).collect::<Parsed<_>>()?,
             hybrid_threshold_bytes: retained.replicate_below,
-            remote_subscribers: match remote_subscribers {
+            remote_subscribers: match self.spec.remote_subscribers {
                 Remote::Forward => RemoteSubscribers::Forward,
                 Remote::Deny => RemoteSubscribers::Deny,
+            },
+            steer: Steer {
+                to: match self.spec.steer {
+                    SteerSpec::Off => SteerTo::Nowhere,
+                    SteerSpec::Home => SteerTo::Home,
+                    SteerSpec::Area => SteerTo::Area,
+                },
+                transient: self.spec.steer_transient,
             },
         })
     }

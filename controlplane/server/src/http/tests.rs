@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{openapi, resource, route::ROUTES};
+use sluice_cluster::{Label, PolicyError, Steer, SteerTo};
+use sluice_controlplane_core::intent::Refusal;
+
+use super::{Problem, openapi, resource, route::ROUTES};
 
 /// Where the document is kept, for those who make clients of it.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
@@ -51,4 +54,35 @@ fn a_policy_is_shown_as_it_can_be_put() {
     assert!(wrong(&text.replace("Placement", "Bridge")).contains("not of"));
     let two = text.replace("\"region\":\"eu-west\"", "\"region\":\"a\",\"nodes\":[]");
     assert!(wrong(&two).contains("one of them"));
+}
+
+#[test]
+fn the_policy_of_sessions_says_which_clients_are_steered_and_others_do_not_mention_it() {
+    let text = r#"{"apiVersion":"sluice/v1","kind":"Placement","metadata":{"name":"sessions"},
+        "spec":{"home":{"region":"eu"},"steer":"area","steerTransient":true}}"#;
+    let spec = serde_json::from_str::<resource::Placement>(text).unwrap().parse().unwrap();
+    assert_eq!(spec.steer, Steer { to: SteerTo::Area, transient: true });
+    let shown = serde_json::to_value(resource::Placement::wanted(&spec)).unwrap();
+    assert_eq!((&shown["spec"]["steer"], &shown["spec"]["steerTransient"]), (&"area".into(), &true.into()));
+    let off = serde_json::to_value(resource::Placement::wanted(&sluice_controlplane_core::intent::PolicySpec {
+        steer: Steer::default(),
+        ..spec
+    }));
+    let off = off.unwrap();
+    assert!(off["spec"].get("steer").is_none() && off["spec"].get("steerTransient").is_none(), "{off}");
+    let wrong = serde_json::from_str::<resource::Placement>(&text.replace("area", "zone")).map(|_| ()).unwrap_err();
+    assert!(wrong.to_string().contains("expected one of `off`, `home`, `area`"), "{wrong}");
+}
+
+#[test]
+fn a_policy_that_is_refused_says_where_in_it() {
+    let body = |error: PolicyError| {
+        let reply = Problem::from(Refusal::Policy(error)).reply("/api/v1/placements/a");
+        serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()
+    };
+    let said = body(PolicyError::SteerByTopic { name: Label::parse("a").unwrap() });
+    assert_eq!((&said["status"], &said["errors"][0]["pointer"]), (&422.into(), &"/spec/steer".into()));
+    assert_eq!(said["errors"][0]["detail"], said["detail"]);
+    let unknown = Problem::from(Refusal::Unknown { what: "x".into() }).reply("/x");
+    assert!(!String::from_utf8(unknown.body).unwrap().contains("errors"));
 }

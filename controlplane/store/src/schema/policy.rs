@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sluice_cluster::{
     Home, Keyspace, KeyspaceId, Keyspaces, Label, Labels, NodeId, Policy, RemoteSubscribers, ReplicaCount, Selector,
-    Spread,
+    Spread, Steer, SteerTo,
 };
 use sluice_topic::{Limits, TopicFilter};
 
@@ -55,6 +55,8 @@ pub(super) struct PolicyRow {
     fallback: Vec<String>,
     hybrid_threshold_bytes: u32,
     remote_subscribers: RemoteRow,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    steer: Option<SteerRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +83,22 @@ enum RemoteRow {
     Deny,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SteerRow {
+    to: SteerToRow,
+    #[serde(default)]
+    transient: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SteerToRow {
+    Nowhere,
+    Home,
+    Area,
+}
+
 impl PolicyRow {
     pub(super) fn of(policy: &Policy) -> Self {
         Self {
@@ -99,6 +117,7 @@ impl PolicyRow {
                 RemoteSubscribers::Forward => RemoteRow::Forward,
                 RemoteSubscribers::Deny => RemoteRow::Deny,
             },
+            steer: (policy.steer != Steer::default()).then(|| SteerRow::of(policy.steer)),
         }
     }
 
@@ -119,7 +138,28 @@ impl PolicyRow {
                 RemoteRow::Forward => RemoteSubscribers::Forward,
                 RemoteRow::Deny => RemoteSubscribers::Deny,
             },
+            steer: self.steer.map(SteerRow::parse).unwrap_or_default(),
         })
+    }
+}
+
+impl SteerRow {
+    fn of(steer: Steer) -> Self {
+        let to = match steer.to {
+            SteerTo::Nowhere => SteerToRow::Nowhere,
+            SteerTo::Home => SteerToRow::Home,
+            SteerTo::Area => SteerToRow::Area,
+        };
+        Self { to, transient: steer.transient }
+    }
+
+    fn parse(self) -> Steer {
+        let to = match self.to {
+            SteerToRow::Nowhere => SteerTo::Nowhere,
+            SteerToRow::Home => SteerTo::Home,
+            SteerToRow::Area => SteerTo::Area,
+        };
+        Steer { to, transient: self.transient }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Records as they are stored.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sluice_cluster::{
-    ADDRESSES_MAX, Address, Epoch, KeyspaceId, Label, Labels, NodeId, NodePhase, Process, ProtocolRange, Registration,
-    Replicas, ShardId, ShardKey, Version, WORKERS_MAX, Weight,
+    ADDRESSES_MAX, Epoch, KeyspaceId, Label, Labels, NodeId, NodePhase, Process, ProtocolRange, Registration, Replicas,
+    ShardId, ShardKey, Version, WORKERS_MAX, Weight,
 };
 use sluice_controlplane_core::{
     MoveBudget,
@@ -223,12 +223,11 @@ enum PhaseRow {
 impl NodeRow {
     fn of(node: &NodeRecord) -> Self {
         let Registration { labels, weight, process } = &node.registration;
-        let texts = |addresses: &[Address]| addresses.iter().map(Address::to_string).collect();
         Self {
             own_labels: labels_of(labels),
             own_weight: weight.value(),
-            peer_addresses: texts(&process.peer_addresses),
-            client_addresses: texts(&process.client_addresses),
+            peer_addresses: process.peer_addresses.iter().map(ToString::to_string).collect(),
+            client_addresses: process.client_addresses.iter().map(ToString::to_string).collect(),
             build: process.build.to_string(),
             peer_protocol: [process.peer_protocol.oldest(), process.peer_protocol.newest()],
             workers: process.workers,
@@ -278,7 +277,7 @@ impl NodeRow {
     }
 }
 
-fn parse_addresses(texts: &[String]) -> Parsed<Vec<Address>> {
+fn parse_addresses<A: FromStr<Err: Display>>(texts: &[String]) -> Parsed<Vec<A>> {
     if texts.len() > ADDRESSES_MAX {
         return Err(format!("{} addresses, more than {ADDRESSES_MAX}", texts.len()));
     }

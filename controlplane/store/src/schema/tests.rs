@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use sluice_cluster::{
-    Address, Epoch, Home, Keyspace, Keyspaces, Labels, NodePhase, Policy, Process, ProtocolRange, Registration,
-    RemoteSubscribers, ReplicaCount, Replicas, Selector, ShardId, ShardKey, Spread, Version, Weight,
+    ClientAddress, Epoch, Home, Keyspace, Keyspaces, Labels, NodePhase, Policy, Process, ProtocolRange, Registration,
+    RemoteSubscribers, ReplicaCount, Replicas, Selector, ShardId, ShardKey, Spread, Steer, SteerTo, Version, Weight,
 };
 use sluice_controlplane_core::{
     MoveBudget,
@@ -27,8 +27,10 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 fn policy(name: &str, home: Home) -> Policy {
     let filters = ["factory/+/line/#", "größe/+"].map(|text| TopicFilter::parse(text, &Limits::default()).unwrap());
     let keyspace = Keyspace::new(KeyspaceId(7), filters.to_vec(), 12).unwrap();
+    let steer = Steer { to: SteerTo::Area, transient: home == Home::Anywhere };
     Policy {
         home,
+        steer,
         replicas: ReplicaCount::new(3).unwrap(),
         spread: Spread::Label(label("rack")),
         fallback: vec![label("us"), label("ap")],
@@ -38,7 +40,7 @@ fn policy(name: &str, home: Home) -> Policy {
     }
 }
 
-fn node(client_address: Option<Address>, phase: NodePhase) -> NodeRecord {
+fn node(client_address: Option<ClientAddress>, phase: NodePhase) -> NodeRecord {
     let process = Process {
         peer_addresses: vec!["[::1]:7070".parse().unwrap(), "10.0.0.1:7070".parse().unwrap()],
         client_addresses: client_address.into_iter().collect(),
@@ -87,7 +89,7 @@ fn samples() -> Vec<(RecordKey, Record)> {
     let given_up = BTreeMap::from([(ShardKey { keyspace: KeyspaceId(1), shard: ShardId(2) }, Epoch(3))]);
     let budget = MoveBudget { moves_max: 5, incoming_max: 6 };
     let intent = Intent { number: 8, is_paused: true, budget, next_keyspace: 9 };
-    let address = "mqtt.example.com:8883".parse::<Address>().unwrap();
+    let address = "mqtts://mqtt.example.com:8883".parse::<ClientAddress>().unwrap();
     let phases = [NodePhase::Joining, NodePhase::Active, NodePhase::Cordoned, NodePhase::Draining, NodePhase::Gone];
     let nodes = phases.map(|phase| node(Some(address.clone()).filter(|_| phase != NodePhase::Active), phase));
     let mut samples = vec![

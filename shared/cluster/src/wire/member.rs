@@ -5,8 +5,8 @@ use sluice_proto::cluster::v1 as pb;
 use super::basic::{labels, node_id, write_labels};
 use super::{InField, WireError, each_plain, narrow, required};
 use crate::{
-    ADDRESSES_MAX, Address, Build, Liveness, Member, Node, NodePhase, Process, ProtocolRange, Registration,
-    WORKERS_MAX, Weight,
+    ADDRESSES_MAX, Address, Build, Carrier, ClientAddress, Liveness, Member, Node, NodePhase, Process, ProtocolRange,
+    Registration, WORKERS_MAX, Weight,
 };
 
 impl From<&Member> for pb::Node {
@@ -45,10 +45,13 @@ impl TryFrom<pb::Node> for Member {
 
 impl From<&Process> for pb::Process {
     fn from(process: &Process) -> Self {
-        let texts = |addresses: &[Address]| addresses.iter().map(Address::to_string).collect();
+        let (plain, otherwise): (Vec<_>, Vec<_>) =
+            process.client_addresses.iter().partition(|address| address.carrier == Carrier::Tcp);
+        let texts = |addresses: Vec<&ClientAddress>| addresses.into_iter().map(ClientAddress::to_string).collect();
         Self {
-            peer_addresses: texts(&process.peer_addresses),
-            client_addresses: texts(&process.client_addresses),
+            peer_addresses: process.peer_addresses.iter().map(Address::to_string).collect(),
+            client_addresses: texts(plain),
+            client_urls: texts(otherwise),
             build: process.build.to_string(),
             peer_protocol: Some(pb::ProtocolRange {
                 oldest: process.peer_protocol.oldest().into(),
@@ -70,12 +73,21 @@ impl TryFrom<pb::Process> for Process {
         }
         Ok(Self {
             peer_addresses: addresses("peer_addresses", message.peer_addresses)?,
-            client_addresses: addresses("client_addresses", message.client_addresses)?,
+            client_addresses: client_addresses(message.client_addresses, message.client_urls)?,
             build: message.build.parse::<Build>().field("build")?,
             peer_protocol: required("peer_protocol", message.peer_protocol)?,
             workers,
         })
     }
+}
+
+/// Those of plain TCP stand in a field of their own, from before there were others.
+fn client_addresses(plain: Vec<String>, urls: Vec<String>) -> Result<Vec<ClientAddress>, WireError> {
+    let tcp = |text: String| text.parse().map(|address: Address| ClientAddress { carrier: Carrier::Tcp, address });
+    let mut all = each_plain("client_addresses", plain, ADDRESSES_MAX, tcp)?;
+    let most = ADDRESSES_MAX - all.len();
+    all.extend(each_plain("client_urls", urls, most, |text| text.parse())?);
+    Ok(all)
 }
 
 impl TryFrom<pb::ProtocolRange> for ProtocolRange {

@@ -8,7 +8,7 @@ use super::basic::{label, labels, node_id, write_labels};
 use super::{InField, WireError, each, each_plain, narrow, required};
 use crate::{
     FALLBACKS_MAX, HOME_NODES_MAX, HYBRID_THRESHOLD_BYTES_MAX, Home, NodeId, Policy, RemoteSubscribers, ReplicaCount,
-    Selector, Spread,
+    Selector, Spread, Steer, SteerTo,
 };
 
 impl From<&Policy> for pb::Policy {
@@ -27,6 +27,7 @@ impl From<&Policy> for pb::Policy {
             fallback: policy.fallback.iter().map(ToString::to_string).collect(),
             hybrid_threshold_bytes: policy.hybrid_threshold_bytes,
             remote_subscribers: remote.into(),
+            steer: (policy.steer != Steer::default()).then(|| policy.steer.into()),
         }
     }
 }
@@ -56,7 +57,34 @@ impl TryFrom<pb::Policy> for Policy {
             fallback: each("fallback", message.fallback, FALLBACKS_MAX, |text| label("region", &text))?,
             hybrid_threshold_bytes: threshold,
             remote_subscribers,
+            // Control of an earlier version does not say.
+            steer: message.steer.map(Steer::try_from).transpose()?.unwrap_or_default(),
         })
+    }
+}
+
+impl From<Steer> for pb::Steer {
+    fn from(steer: Steer) -> Self {
+        let to = match steer.to {
+            SteerTo::Nowhere => pb::SteerTo::Nowhere,
+            SteerTo::Home => pb::SteerTo::Home,
+            SteerTo::Area => pb::SteerTo::Area,
+        };
+        Self { to: to.into(), transient: steer.transient }
+    }
+}
+
+impl TryFrom<pb::Steer> for Steer {
+    type Error = WireError;
+
+    fn try_from(message: pb::Steer) -> Result<Self, WireError> {
+        let to = match message.to() {
+            pb::SteerTo::Unspecified => return Err(WireError::new("steer.to", "is none that is known here")),
+            pb::SteerTo::Nowhere => SteerTo::Nowhere,
+            pb::SteerTo::Home => SteerTo::Home,
+            pb::SteerTo::Area => SteerTo::Area,
+        };
+        Ok(Self { to, transient: message.transient })
     }
 }
 

@@ -44,7 +44,14 @@ fn process() -> impl Strategy<Value = Process> {
         || ("[a-z0-9.-]{1,9}", 1..u16::MAX).prop_map(|(host, port)| format!("{host}:{port}").parse().unwrap());
     let protocol = (1..9u16, 0..9u16).prop_map(|(oldest, more)| ProtocolRange::new(oldest, oldest + more).unwrap());
     let addresses = || collection::vec(address(), 0..=ADDRESSES_MAX);
-    (addresses(), addresses(), "[!-~]{1,64}", protocol, 1..=WORKERS_MAX).prop_map(
+    let carrier = (0..Carrier::ALL.len()).prop_map(|nth| Carrier::ALL[nth]);
+    let client = (carrier, address()).prop_map(|(carrier, address)| ClientAddress { carrier, address });
+    // The order is kept among those of one carrier.
+    let clients = collection::vec(client, 0..=ADDRESSES_MAX).prop_map(|mut clients| {
+        clients.sort_by_key(|client| client.carrier != Carrier::Tcp);
+        clients
+    });
+    (addresses(), clients, "[!-~]{1,64}", protocol, 1..=WORKERS_MAX).prop_map(
         |(peer_addresses, client_addresses, build, peer_protocol, workers)| Process {
             peer_addresses,
             client_addresses,
@@ -116,10 +123,12 @@ fn policies() -> impl Strategy<Value = Policies> {
     let spread = prop_oneof![Just(Spread::Node), Just(Spread::Zone), label().prop_map(Spread::Label)];
     let remote = prop_oneof![Just(RemoteSubscribers::Forward), Just(RemoteSubscribers::Deny)];
     let fallback = collection::vec(label(), 0..4);
-    let rest = (home(), 1..=7u8, spread, fallback, 0..=HYBRID_THRESHOLD_BYTES_MAX, remote);
+    let rest = (home(), 1..=7u8, spread, fallback, 0..=HYBRID_THRESHOLD_BYTES_MAX, (remote, any::<Option<bool>>()));
     (keyspaces(), collection::vec(rest, 6)).prop_map(|(keyspaces, rest)| {
         let policy = |(keyspace, rest): (&Keyspace, _)| {
-            let (home, replicas, spread, fallback, hybrid_threshold_bytes, remote_subscribers) = rest;
+            let (home, replicas, spread, fallback, hybrid_threshold_bytes, (remote_subscribers, steer)) = rest;
+            let steer: Option<bool> = steer;
+            let steer = steer.filter(|_| keyspace.id() == KeyspaceId::SESSIONS);
             let (name, replicas) = (format!("p{}", keyspace.id().0), ReplicaCount::new(replicas).unwrap());
             Policy {
                 name: Label::parse(&name).unwrap(),
@@ -130,6 +139,7 @@ fn policies() -> impl Strategy<Value = Policies> {
                 fallback,
                 hybrid_threshold_bytes,
                 remote_subscribers,
+                steer: steer.map_or_else(Steer::default, |transient| Steer { to: SteerTo::Home, transient }),
             }
         };
         Policies::new(keyspaces.iter().zip(rest).map(policy)).unwrap()
