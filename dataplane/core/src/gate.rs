@@ -19,6 +19,7 @@ mod copying;
 mod forward;
 mod frame;
 mod gateways;
+mod guide;
 mod interest_frame;
 mod links;
 mod local;
@@ -35,15 +36,15 @@ use std::{
 };
 
 use sluice_cluster::{
-    ClusterId, Label, Node, NodeId, Placement, Policies, Sharding, WorkerId,
+    ClientAddress, ClusterId, Label, Node, NodeId, Placement, Policies, Sharding, WorkerId,
     interest::{Incarnation, Interest, InterestFrame, InterestLimits, InterestSource, Position},
     routing::{BaseTable, InstallError, Reach, Region, RoutingTable},
 };
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
 use self::{
-    barrier::Barrier, copying::Copying, gateways::Gateways, local::Local, pending::Pendings, queries::Queries,
-    remote::Remote, residency::Residency, seen::Seen,
+    barrier::Barrier, copying::Copying, gateways::Gateways, guide::Guide, local::Local, pending::Pendings,
+    queries::Queries, remote::Remote, residency::Residency, seen::Seen,
 };
 use crate::{
     Now,
@@ -98,6 +99,7 @@ pub struct Gate {
     /// Other nodes that have retained messages.
     topic_homes: BTreeSet<NodeId>,
     residency: Residency,
+    guide: Guide,
     pendings: Pendings,
     barrier: Barrier,
     queries: Queries,
@@ -244,6 +246,7 @@ impl Gate {
             homes: Arc::default(),
             topic_homes: BTreeSet::new(),
             residency: Residency::default(),
+            guide: Guide::new(settings.node),
             pendings: Pendings::default(),
             barrier: Barrier::default(),
             queries: Queries::default(),
@@ -289,6 +292,7 @@ impl Gate {
         }
         let before = self.residency.digest();
         self.residency.set_nodes(nodes);
+        self.guide.set_nodes(nodes);
         if self.residency.digest() != before {
             self.copy_anew();
         }
@@ -300,6 +304,13 @@ impl Gate {
     /// Takes who is to take in what other regions send to its own region; a region may have none.
     pub fn set_gateways(&mut self, gateways: BTreeSet<NodeId>) {
         self.gateways.choose(gateways);
+    }
+
+    /// Takes where clients find each node.
+    pub fn set_client_addresses(&mut self, addresses: BTreeMap<NodeId, Vec<ClientAddress>>) {
+        if self.guide.set_addresses(addresses) {
+            self.tell_homes();
+        }
     }
 
     /// Takes the placement of shards.
@@ -331,6 +342,9 @@ impl Gate {
 
     /// Takes what operators want of keyspaces, as far as nodes enforce it.
     pub fn set_policies(&mut self, policies: Policies) {
+        if self.guide.set_policies(&policies) {
+            self.tell_homes();
+        }
         let before = self.residency.digest();
         self.residency.set_policies(policies);
         if self.residency.digest() != before {
@@ -557,7 +571,8 @@ impl Gate {
     /// Tells the workers where things have their home.
     fn tell_homes(&mut self) {
         let reachable: BTreeSet<NodeId> = self.up().collect();
-        self.homes = Arc::new(Homes::new(self.settings.node, self.placement.clone(), reachable));
+        let homes = Homes::new(self.settings.node, self.placement.clone(), reachable);
+        self.homes = Arc::new(homes.with_steering(self.guide.steering()));
         self.outputs.push_back(GateOutput::Homes(Arc::clone(&self.homes)));
     }
 

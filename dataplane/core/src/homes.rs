@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use sluice_cluster::{KeyspaceId, NodeId, Placement, Replicas};
 
+use crate::steering::{Comer, Decision, Steering};
+
 /// What a worker knows of homes: an immutable state, given anew when something changes.
 #[derive(Clone, Debug, Default)]
 pub struct Homes {
@@ -12,6 +14,7 @@ pub struct Homes {
     is_clustered: bool,
     placement: Option<Arc<Placement>>,
     reachable: BTreeSet<NodeId>,
+    steering: Arc<Steering>,
 }
 
 /// Where something has its home.
@@ -29,7 +32,33 @@ impl Homes {
     /// What node `me` of a cluster knows. The default is that of a node that is alone: everything is at home here.
     #[must_use]
     pub fn new(me: NodeId, placement: Option<Arc<Placement>>, reachable: BTreeSet<NodeId>) -> Self {
-        Self { me, is_clustered: true, placement, reachable }
+        Self { me, is_clustered: true, placement, reachable, steering: Arc::default() }
+    }
+
+    /// The same, with what is known of where clients may go.
+    #[must_use]
+    pub(crate) fn with_steering(self, steering: Arc<Steering>) -> Self {
+        Self { steering, ..self }
+    }
+
+    /// What to do with a client that may be served here.
+    pub(crate) fn decide(&self, comer: &Comer<'_>) -> Decision {
+        self.steering.decide(&self.reachable, comer)
+    }
+
+    /// Whether clients shall leave the node that they are connected to; `None`: this one.
+    pub(crate) fn is_left(&self, entrance: Option<NodeId>) -> bool {
+        self.steering.is_left(entrance.unwrap_or(self.me), &self.reachable)
+    }
+
+    /// Whether any node is drained.
+    pub(crate) fn has_draining(&self) -> bool {
+        self.steering.has_draining()
+    }
+
+    /// Where a client of a node that is drained may go; empty: nothing is known that it could use.
+    pub(crate) fn references(&self, comer: &Comer<'_>) -> String {
+        self.steering.references(&self.reachable, comer)
     }
 
     /// The home of a client's session.

@@ -166,11 +166,11 @@ pub enum Input {
     CredentialsChanged(Arc<dyn Standing>),
     /// The counters of the whole node, for the `$SYS` topics. Given to worker 0 every `sys_interval`.
     NodeStats(Box<Stats>),
-    /// Disconnect every client at a steady rate, because the node is going down or drained.
+    /// Disconnect every client at a steady rate, because the node is going down.
     Drain {
-        /// Connections closed a second; 0 = all at once.
+        /// Connections closed a second, of all workers together; 0 = all at once.
         per_second: u32,
-        /// Server Reference for version 5 clients.
+        /// Server Reference for version 5 clients; without it, the other nodes of the cluster.
         server_reference: Option<Arc<str>>,
     },
 }

@@ -34,6 +34,7 @@ mod session;
 pub mod settings;
 mod shard;
 pub mod stats;
+mod steering;
 mod subscriptions;
 mod table;
 mod timers;

@@ -109,6 +109,8 @@ pub struct Settings {
     pub block_cache_bytes_max: usize,
     /// Whether changes wait for stable storage before they are acknowledged.
     pub durability: Durability,
+    /// Clients of all workers sent to other nodes a second while operators drain this one; 0 = all at once.
+    pub drain_per_second: u32,
     /// Interval of the `$SYS` topics in seconds; 0 = none.
     pub sys_interval_s: u32,
     /// Version text for `$SYS/broker/version`.
@@ -225,6 +227,7 @@ impl Default for Settings {
             memory_bytes_max: 0,
             block_cache_bytes_max: 16 * MIB,
             durability: Durability::Fsync,
+            drain_per_second: 200,
             sys_interval_s: 10,
             version: "0.1.0",
         }

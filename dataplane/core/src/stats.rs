@@ -65,6 +65,10 @@ pub struct Stats {
     pub replies_sent: u64,
     /// Denied operations: connect, publish, subscribe.
     pub denied: [u64; 3],
+    /// Clients that were told to connect to another node, by cause.
+    pub steered: [u64; Steered::COUNT],
+    /// Clients that were not told, though by policy they should be elsewhere, by cause.
+    pub unsteered: [u64; Unsteered::COUNT],
     /// Packets refused by their form, by cause.
     pub bad_input: [u64; BadInput::COUNT],
     /// Messages waiting in inboxes.
@@ -118,15 +122,17 @@ pub enum Closed {
     QuotaExceeded,
     /// Too fast.
     RateTooHigh,
-    /// The node is going down or drained.
+    /// The node is going down.
     ShuttingDown,
+    /// The client was told to use another node.
+    Steered,
     /// Refused for any other reason.
     Refused,
 }
 
 impl Closed {
     /// How many there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
     /// All, in the order of the counters.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Normal,
@@ -145,6 +151,7 @@ impl Closed {
         Self::QuotaExceeded,
         Self::RateTooHigh,
         Self::ShuttingDown,
+        Self::Steered,
         Self::Refused,
     ];
 
@@ -168,6 +175,7 @@ impl Closed {
             Self::QuotaExceeded => "quota_exceeded",
             Self::RateTooHigh => "message_rate_too_high",
             Self::ShuttingDown => "server_shutting_down",
+            Self::Steered => "use_another_server",
             Self::Refused => "refused",
         }
     }
@@ -225,6 +233,75 @@ impl Dropped {
             Self::Offline => "offline",
             Self::Memory => "memory",
             Self::BadTopic => "bad_topic",
+        }
+    }
+}
+
+/// Why a client was told to connect to another node, for `mqtt_clients_steered_total{cause}`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Steered {
+    /// Its session has its home there.
+    Home,
+    /// Its session has its home there, and it came to a node outside of the policy's home.
+    Area,
+    /// It came to a node that is drained.
+    DrainConnect,
+    /// It was connected to a node that is drained.
+    DrainConnected,
+}
+
+impl Steered {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+    /// All, in the order of the counters.
+    pub const ALL: [Self; Self::COUNT] = [Self::Home, Self::Area, Self::DrainConnect, Self::DrainConnected];
+
+    /// The label of the metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Area => "area",
+            Self::DrainConnect => "drain_connect",
+            Self::DrainConnected => "drain_connected",
+        }
+    }
+}
+
+/// Why a client is served where by policy it should not be, for `mqtt_clients_not_steered_total{cause}`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsteered {
+    /// Its protocol cannot say it.
+    OldProtocol,
+    /// Its session is transient, and the policy leaves those alone.
+    Transient,
+    /// The node it should use is down, out of reach, cordoned or drained, or not where the policy wants clients.
+    Unavailable,
+    /// That node has no address for clients that come as this one did.
+    NoAddress,
+    /// It was told a short time ago and came back: it cannot follow.
+    CameBack,
+    /// As many clients were told in a short time as can be remembered.
+    TooMany,
+}
+
+impl Unsteered {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+    /// All, in the order of the counters.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::OldProtocol, Self::Transient, Self::Unavailable, Self::NoAddress, Self::CameBack, Self::TooMany];
+
+    /// The label of the metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OldProtocol => "old_protocol",
+            Self::Transient => "transient",
+            Self::Unavailable => "unavailable",
+            Self::NoAddress => "no_address",
+            Self::CameBack => "came_back",
+            Self::TooMany => "too_many",
         }
     }
 }
@@ -302,6 +379,8 @@ impl Stats {
         add_all(&mut self.messages_sent, &other.messages_sent);
         add_all(&mut self.dropped, &other.dropped);
         add_all(&mut self.denied, &other.denied);
+        add_all(&mut self.steered, &other.steered);
+        add_all(&mut self.unsteered, &other.unsteered);
         add_all(&mut self.bad_input, &other.bad_input);
         self.sessions_connected += other.sessions_connected;
         self.sessions_offline += other.sessions_offline;

@@ -28,6 +28,7 @@ mod retained_load;
 mod review;
 mod route;
 mod shared_group;
+mod steer;
 mod store;
 mod subscribe;
 mod timing;
@@ -64,6 +65,7 @@ use crate::{
     session::{Sessions, Will, progress::Progress},
     shard::Shard,
     stats::{BadInput, Closed},
+    steering::Pointed,
     subscriptions::Subscriptions,
     timers::{Timer, Timers},
 };
@@ -131,6 +133,8 @@ pub struct Worker {
     housekeeping: housekeeping::Housekeeping,
     draining: Option<Arc<str>>,
     rng: Rng,
+    /// Clients that were told to connect elsewhere.
+    pointed: Pointed,
     sampling: Sampling,
     reviews: review::Reviews,
     stats: Stats,
@@ -222,6 +226,7 @@ impl Worker {
             draining: None,
             reviews: review::Reviews::default(),
             sampling: Sampling::new(seed),
+            pointed: Pointed::new(seed),
             rng,
             stats,
             settings,

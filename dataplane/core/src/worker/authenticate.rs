@@ -218,6 +218,9 @@ impl Worker {
             self.stats.denied[0] += 1;
             return self.refuse_connect(now, id, ReasonCode::NotAuthorized);
         }
+        if let Some(flow) = self.steer(now, id) {
+            return flow;
+        }
         self.claim_and_attach(now, id, Arc::new(principal), accepted.expires_wall_ms)
     }
 }

@@ -77,7 +77,10 @@ impl Worker {
     fn serve_elsewhere(&mut self, now: Now, id: ConnId, connect: &Connect<'_>, client_id: &str) -> Option<Flow> {
         let is_transient = connect.clean_start && self.expiry_of(connect) == 0;
         let came_through = self.conns.peek(id).is_some_and(|conn| conn.opened.via.is_some());
+        // Who comes to a node that is drained is told to go, once it is known that it may.
+        let is_left = !came_through && self.is_left();
         match self.homes.of_client(client_id) {
+            Home::Away(_) | Home::Unreachable if is_left => {}
             Home::Away(node) if !is_transient && !came_through => return Some(Flow::Proxy(node)),
             // Out of reach, or the node it came through knows another placement: it comes back.
             Home::Away(_) | Home::Unreachable if !is_transient => {

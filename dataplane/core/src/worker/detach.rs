@@ -234,24 +234,25 @@ impl Worker {
         }
     }
 
-    /// Disconnects everybody at a steady rate.
+    /// Disconnects everybody at a steady rate, because the node is going down.
     pub(super) fn on_drain(&mut self, now: Now, per_second: u32, server_reference: Option<Arc<str>>) {
         self.draining = Some(server_reference.unwrap_or_else(|| Arc::from("")));
+        self.housekeeping.stay();
         let ids = self.conns.ids();
-        for (n, id) in ids.into_iter().enumerate() {
-            if per_second == 0 {
-                self.send_away(now, id);
-            } else {
-                self.housekeeping.leave_at(now.mono_ms + n as u64 * 1000 / u64::from(per_second), id);
-            }
+        if per_second == 0 {
+            ids.into_iter().for_each(|id| self.send_away(now, id));
+        } else {
+            self.leave(now, &ids, per_second);
         }
     }
 
-    /// Disconnects one client because the node is going down or drained.
+    /// Disconnects one client because the node is going down.
     pub(super) fn send_away(&mut self, now: Now, id: ConnId) {
-        let reference = self.draining.clone().filter(|r| !r.is_empty());
         let Some(conn) = self.conns.peek(id) else { return };
         if conn.phase == Phase::Attached && conn.version == Version::V5 {
+            let own = self.draining.as_deref().filter(|reference| !reference.is_empty());
+            let reference = own.map_or_else(|| self.other_nodes(conn), str::to_owned);
+            let reference = Some(reference).filter(|reference| !reference.is_empty());
             let reason =
                 if reference.is_some() { ReasonCode::UseAnotherServer } else { ReasonCode::ServerShuttingDown };
             let mut disconnect = Disconnect::new(reason);

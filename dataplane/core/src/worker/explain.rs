@@ -188,7 +188,7 @@ fn of_connection(reason: ReasonCode) -> &'static str {
         }
         ReasonCode::QoSNotSupported => "the QoS is above mqtt.max_qos",
         ReasonCode::RetainNotSupported => "mqtt.retain_available is false",
-        ReasonCode::UseAnotherServer => "the broker is being drained: use the server that is named, or another one",
+        ReasonCode::UseAnotherServer => "this client belongs elsewhere: use the server that is named, or another one",
         other => other.name(),
     }
 }

@@ -99,6 +99,16 @@ impl Housekeeping {
     pub(super) fn leave_at(&mut self, at_ms: u64, id: ConnId) {
         self.leaving.push_back((at_ms, id));
     }
+
+    /// Whether there are clients to be sent away.
+    pub(super) fn has_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Nobody is sent away any more.
+    pub(super) fn stay(&mut self) {
+        self.leaving.clear();
+    }
 }
 
 impl Worker {
@@ -119,6 +129,7 @@ impl Worker {
         self.forget_old_turbulence(now);
         self.watch_memory(now);
         self.send_away_due(now);
+        self.pace_drain(now);
         let pace_ms = match (self.housekeeping.leaving.is_empty(), self.housekeeping.shedding) {
             (true, Shedding::None) => SWEEP_MS,
             (true, _) => SWEEP_MS / 4,
@@ -200,7 +211,7 @@ impl Worker {
                 break;
             }
             self.housekeeping.leaving.pop_front();
-            self.send_away(now, id);
+            if self.draining.is_some() { self.send_away(now, id) } else { self.send_elsewhere(now, id) }
         }
     }
 }

@@ -34,6 +34,7 @@ pub struct Client(usize);
 struct Socket {
     worker: usize,
     conn: Option<ConnId>,
+    via: Option<NodeId>,
     version: Version,
     /// From the client, not consumed yet.
     inbound: Vec<u8>,
@@ -378,8 +379,8 @@ impl Broker {
                     return;
                 }
                 Then::HandOver(worker) => {
-                    let conn = self.workers[worker.index()].open(self.now, opened());
                     let socket = &mut self.sockets[n];
+                    let conn = self.workers[worker.index()].open(self.now, Opened { via: socket.via, ..opened() });
                     socket.worker = worker.index();
                     socket.conn = Some(conn);
                     self.places.remove(&(at, id));
@@ -412,7 +413,7 @@ impl Broker {
         let conn = self.workers[at].open(self.now, Opened { via, ..opened() });
         self.places.insert((at, conn), self.sockets.len());
         let (conn, inbound, outbound) = (Some(conn), Vec::new(), Vec::new());
-        self.sockets.push(Socket { worker: at, conn, version, inbound, outbound, paused: false, blocked: false });
+        self.sockets.push(Socket { worker: at, conn, via, version, inbound, outbound, paused: false, blocked: false });
         Client(self.sockets.len() - 1)
     }
 
@@ -562,6 +563,14 @@ impl Broker {
         })
     }
 
+    /// Takes CONNACK, if that is the first packet, with its Server Reference.
+    pub fn take_reference(&mut self, client: Client) -> Option<(ReasonCode, Option<String>)> {
+        self.take(client, |packet| match packet {
+            Packet::ConnAck(connack) => Some((connack.reason, connack.properties.server_reference.map(str::to_owned))),
+            _ => None,
+        })
+    }
+
     /// Takes SUBACK, if that is the first packet.
     pub fn take_suback(&mut self, client: Client) -> bool {
         self.take(client, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).is_some()
@@ -707,7 +716,10 @@ fn in_words(packet: &Packet<'_>) -> String {
         Packet::PubRec(a) => format!("pubrec #{} {}", a.packet_id, a.reason.name()),
         Packet::PubRel(a) => format!("pubrel #{} {}", a.packet_id, a.reason.name()),
         Packet::PubComp(a) => format!("pubcomp #{} {}", a.packet_id, a.reason.name()),
-        Packet::Disconnect(d) => format!("disconnect {}", d.reason.name()),
+        Packet::Disconnect(d) => {
+            let reference = d.properties.server_reference.map(|to| format!(" {to}")).unwrap_or_default();
+            format!("disconnect {}{reference}", d.reason.name())
+        }
         other => format!("{:?}", other.packet_type()).to_lowercase(),
     }
 }

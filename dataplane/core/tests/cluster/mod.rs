@@ -32,6 +32,7 @@ pub struct Client(usize);
 struct Node {
     id: NodeId,
     region: &'static str,
+    phase: NodePhase,
     incarnation: u64,
     broker: Broker,
     gate: Gate,
@@ -92,7 +93,7 @@ impl Cluster {
         for ((&id, &region), &workers) in ids.iter().zip(regions).zip(workers) {
             let broker = Broker::new(workers, settings.clone());
             let gate = Gate::new(gate_settings(id, region, 1, workers, &settings));
-            cluster.nodes.push(Node { id, region, incarnation: 1, broker, gate });
+            cluster.nodes.push(Node { id, region, phase: NodePhase::Active, incarnation: 1, broker, gate });
         }
         for node in 0..regions.len() {
             cluster.introduce(node);
@@ -108,10 +109,25 @@ impl Cluster {
 
     /// Tells a node who the others are.
     fn introduce(&mut self, node: usize) {
-        let fellows: BTreeMap<NodeId, cluster::Node> =
-            self.nodes.iter().map(|node| (node.id, node_of(node.id, node.region))).collect();
+        let fellows: BTreeMap<NodeId, cluster::Node> = self.nodes.iter().map(|node| (node.id, node_of(node))).collect();
         let Node { gate, broker, .. } = &mut self.nodes[node];
         gate.set_nodes(broker.now, &fellows);
+    }
+
+    /// Tells all nodes that clients find node `n` at `n<n>:1883`, over plain TCP.
+    pub fn advertise(&mut self) {
+        let address = |n: usize| vec![format!("n{n}:1883").parse().unwrap()];
+        let addresses: BTreeMap<NodeId, Vec<_>> =
+            self.nodes.iter().enumerate().map(|(n, node)| (node.id, address(n))).collect();
+        self.nodes.iter_mut().for_each(|node| node.gate.set_client_addresses(addresses.clone()));
+        self.settle();
+    }
+
+    /// Tells all nodes what operators do with one of them.
+    pub fn set_phase(&mut self, node: usize, phase: NodePhase) {
+        self.nodes[node].phase = phase;
+        (0..self.nodes.len()).for_each(|node| self.introduce(node));
+        self.settle();
     }
 
     /// Tells all nodes who is to take in what other regions send.
@@ -277,7 +293,7 @@ impl Cluster {
             self.cut(node, other);
         }
         let settings = self.settings.clone();
-        let Node { id, region, incarnation, broker, gate } = &mut self.nodes[node];
+        let Node { id, region, incarnation, broker, gate, .. } = &mut self.nodes[node];
         *incarnation += 1;
         broker.crash();
         *gate = Gate::new(gate_settings(*id, region, *incarnation, broker.worker_count(), &settings));
@@ -460,6 +476,12 @@ impl Cluster {
         self.nodes[node].broker.take_connack(of_broker)
     }
 
+    /// Takes CONNACK, if that is the first packet, with its Server Reference.
+    pub fn take_reference(&mut self, client: Client) -> Option<(ReasonCode, Option<String>)> {
+        let (node, of_broker) = self.clients[client.0];
+        self.nodes[node].broker.take_reference(of_broker)
+    }
+
     /// Takes SUBACK, if that is the first packet.
     pub fn take_suback(&mut self, client: Client) -> bool {
         let (node, of_broker) = self.clients[client.0];
@@ -536,13 +558,13 @@ impl Cluster {
     }
 }
 
-fn node_of(id: NodeId, region: &str) -> cluster::Node {
-    let region = (Label::parse("region").unwrap(), Label::parse(region).unwrap());
+fn node_of(node: &Node) -> cluster::Node {
+    let region = (Label::parse("region").unwrap(), Label::parse(node.region).unwrap());
     cluster::Node {
-        id,
+        id: node.id,
         labels: Labels::new([region]).unwrap(),
         weight: Weight::default(),
-        phase: NodePhase::Active,
+        phase: node.phase,
         liveness: Liveness::Live,
     }
 }
