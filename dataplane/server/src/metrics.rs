@@ -4,7 +4,7 @@
 
 pub mod names;
 
-use sluice_dataplane_core::stats::{BadInput, Closed, Dropped, Histogram, Stats};
+use sluice_dataplane_core::stats::{BadInput, Closed, Dropped, Histogram, Stats, Steered, Unsteered};
 use sluice_service::metrics::{Observations, Scrape};
 
 use crate::{
@@ -96,6 +96,12 @@ fn messages(scrape: &mut Scrape, stats: &Stats) {
 fn refusals(scrape: &mut Scrape, stats: &Stats) {
     for (action, count) in ["connect", "publish", "subscribe"].iter().zip(stats.denied) {
         scrape.set(&AUTH_DENIED, &[action], count);
+    }
+    for (cause, count) in Steered::ALL.iter().zip(stats.steered) {
+        scrape.set(&CLIENTS_STEERED, &[cause.name()], count);
+    }
+    for (cause, count) in Unsteered::ALL.iter().zip(stats.unsteered) {
+        scrape.set(&CLIENTS_NOT_STEERED, &[cause.name()], count);
     }
     for (cause, count) in BadInput::ALL.iter().zip(stats.bad_input) {
         scrape.set(&BAD_INPUT, &[cause.name()], count);

@@ -182,6 +182,12 @@ impl RunningNode {
         self.control.as_ref().map(Control::status)
     }
 
+    /// Whether operators drain this node: its clients are sent to other nodes.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.control.as_ref().is_some_and(Control::is_drained)
+    }
+
     /// The names of what could not be read again when it was last tried.
     #[must_use]
     pub fn failing(&self) -> Vec<String> {
@@ -191,7 +197,7 @@ impl RunningNode {
     /// Takes no new clients, disconnects those that are there, and ends the node's threads.
     ///
     /// `per_second` clients are disconnected each second, 0 = all at once; after `patience` the rest goes at once.
-    /// Version 5 clients are told `server_reference`.
+    /// Version 5 clients are told `server_reference`, or the other nodes of the cluster.
     pub fn shutdown(&self, per_second: u32, patience: Duration, server_reference: Option<&str>) {
         self.all().for_each(|mailbox| mailbox.post(Letter::StopAccepting));
         self.remove_socket_files();

@@ -70,7 +70,7 @@ impl NodeFace {
             |name: &String| ListenerStatus { name: name.clone(), certificate_expires: certificate_expires(name) };
         let usage = node.store().usage();
         NodeSnapshot {
-            phase,
+            phase: if node.is_drained() { Phase::Draining } else { phase },
             stats,
             driver,
             listeners: node.bound().iter().map(|bound| listener(&bound.name)).collect(),

@@ -22,8 +22,11 @@ pub struct Cluster {
     pub labels: BTreeMap<String, String>,
     /// How much this node takes compared with others, from 1 to 10,000.
     pub weight: u16,
-    /// Where version 5 clients find this node, for Server Reference, such as `broker1.example.com:8883`.
-    pub reference: Option<String>,
+    /// Where version 5 clients find this node, for Server Reference, such as `mqtts://broker1.example.com:8883`: an entry
+    /// for each kind of listener (`mqtt`, `mqtts`, `ws`, `wss`). Without one of a kind, clients of that kind are not sent here.
+    pub reference: Vec<String>,
+    /// Clients that are sent to other nodes a second while operators drain this one; `0` = all together.
+    pub drain_rate: u32,
     /// The links to other nodes.
     pub peers: Peers,
     /// What is kept of the cluster's retained messages.
@@ -90,7 +93,8 @@ impl Default for Cluster {
             control: None,
             labels: BTreeMap::new(),
             weight: 100,
-            reference: None,
+            reference: Vec::new(),
+            drain_rate: 200,
             peers: Peers::default(),
             etcd: Etcd::default(),
         }

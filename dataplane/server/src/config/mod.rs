@@ -113,7 +113,8 @@ pub struct Shutdown {
     pub drain_rate: u32,
     /// After this long the rest is disconnected together.
     pub drain_timeout: Duration,
-    /// Where version 5 clients are sent (Server Reference), such as `broker2.example.com:8883`.
+    /// Where version 5 clients are sent (Server Reference), such as `broker2.example.com:8883`. Without it, to other nodes
+    /// of the cluster, of the same region if there are any.
     pub server_reference: Option<String>,
 }
 

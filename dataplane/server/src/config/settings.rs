@@ -61,6 +61,7 @@ impl NodeConfig {
             memory_bytes_max: budget / usize::from(self.workers()),
             block_cache_bytes_max: limits.block_cache.as_usize(),
             durability: storage.durability.into(),
+            drain_per_second: self.cluster.drain_rate,
             sys_interval_s: size(self.sys_interval.as_secs()),
             version: env!("CARGO_PKG_VERSION"),
         }

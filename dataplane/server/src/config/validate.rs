@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use sluice_cluster::{Address, WEIGHT_MAX};
+use sluice_cluster::{ADDRESSES_MAX, Address, ClientAddress, WEIGHT_MAX};
 use sluice_dataplane_auth::config::StepConfig;
 use sluice_dataplane_core::OUTBOUND_WINDOW_MAX;
 
@@ -238,6 +238,7 @@ impl Found {
         if let Err(error) = cluster.labels() {
             self.0.push(Problem::new(at.key("labels"), error.to_string()));
         }
+        self.references(&cluster.reference, &at.key("reference"));
         let (peers, of_peers) = (at.key("peers"), &cluster.peers);
         self.within(peers.key("mtu_max"), of_peers.mtu_max.into(), 1_200..=6_500);
         self.within(peers.key("keep_alive"), of_peers.keep_alive.as_millis(), 10..=60_000);
@@ -279,6 +280,18 @@ impl Found {
                 );
             }
             Some(_) | None => {}
+        }
+    }
+
+    fn references(&mut self, references: &[String], at: &KeyPath) {
+        if references.len() > ADDRESSES_MAX {
+            self.0.push(Problem::new(at.clone(), format!("{} addresses, more than {ADDRESSES_MAX}", references.len())));
+        }
+        for (nth, reference) in references.iter().enumerate() {
+            if let Err(error) = reference.parse::<ClientAddress>() {
+                let message = format!("{reference:?}: {error}");
+                self.say(at.index(nth), message, "such as mqtts://broker1.example.com:8883");
+            }
         }
     }
 

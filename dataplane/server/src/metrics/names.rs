@@ -207,6 +207,18 @@ pub const RETAINED_COPIES_LOST: Metric = Metric {
     kind: Kind::Counter,
     labels: &[],
 };
+pub const CLIENTS_STEERED: Metric = Metric {
+    name: "mqtt_clients_steered_total",
+    help: "Clients told to connect to another node, by cause.",
+    kind: Kind::Counter,
+    labels: &["cause"],
+};
+pub const CLIENTS_NOT_STEERED: Metric = Metric {
+    name: "mqtt_clients_not_steered_total",
+    help: "Clients served where the policy of sessions does not want them, by cause.",
+    kind: Kind::Counter,
+    labels: &["cause"],
+};
 pub const AUTH_DENIED: Metric = Metric {
     name: "mqtt_auth_denied_total",
     help: "Denied operations, by action.",
@@ -335,7 +347,7 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// All of them, in the order of the page.
-pub const ALL: [&Metric; 57] = [
+pub const ALL: [&Metric; 59] = [
     &CONNECTIONS,
     &CONNECTIONS_OPENED,
     &CONNECTIONS_CLOSED,
@@ -370,6 +382,8 @@ pub const ALL: [&Metric; 57] = [
     &RETAINED_COPIES_SHOWN,
     &RETAINED_COPIES_MISSED,
     &RETAINED_COPIES_LOST,
+    &CLIENTS_STEERED,
+    &CLIENTS_NOT_STEERED,
     &AUTH_DENIED,
     &BAD_INPUT,
     &MEMORY_BYTES,

@@ -4,15 +4,18 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use sluice_cluster::{
-    Address, Label, Labels, Member as ClusterMember, Node, NodeId, NodePhase, NodeReport, Placement, Policies, Process,
-    ProtocolRange, Registration, Report, ShardStatus, Version, Weight,
+    Address, Label, Labels, Liveness, Member as ClusterMember, Node, NodeId, NodePhase, NodeReport, Placement,
+    Policies, Process, ProtocolRange, Registration, Report, ShardStatus, Version, Weight,
     interest::{Incarnation, InterestFrame},
     routing::BaseTable,
 };
@@ -41,6 +44,7 @@ use crate::{
 pub(super) struct Control {
     handle: ControlHandle,
     thread: Option<JoinHandle<()>>,
+    drained: Arc<AtomicBool>,
 }
 
 /// A node that has its certificate.
@@ -92,7 +96,9 @@ impl Control {
             let uplink = Arc::clone(&uplink);
             Box::new(move |frame| uplink.push(frame))
         });
-        let feed = Feed { node: member.node, teller: gateway.teller(), links: gateway.links() };
+        let drained = Arc::new(AtomicBool::new(false));
+        let feed =
+            Feed { node: member.node, teller: gateway.teller(), links: gateway.links(), drained: Arc::clone(&drained) };
         let reports = Reports {
             registration: registration_of(config, gateway, u16::try_from(workers.len())?)?,
             uplink: Arc::clone(&uplink),
@@ -127,12 +133,17 @@ impl Control {
             });
             Ok(())
         })?;
-        Ok(Self { handle, thread: Some(thread) })
+        Ok(Self { handle, thread: Some(thread), drained })
     }
 
     /// How it stands.
     pub(super) fn status(&self) -> ControlStatus {
         self.handle.status().borrow().clone()
+    }
+
+    /// Whether operators drain this node, and there is another one that takes clients.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
     }
 }
 
@@ -183,7 +194,8 @@ fn registration_of(config: &NodeConfig, gateway: &Gateway, workers: u16) -> anyh
         Some(address) => address.parse()?,
         None => Address::from(gateway.local_addr()),
     };
-    let clients = config.cluster.reference.iter().map(|address| Ok(address.parse()?)).collect::<anyhow::Result<_>>()?;
+    let references = &config.cluster.reference;
+    let clients = references.iter().map(|address| Ok(address.parse()?)).collect::<anyhow::Result<_>>()?;
     Ok(Registration {
         labels: named(config.cluster.labels()?, &config.name()),
         weight: Weight::new(config.cluster.weight)?,
@@ -213,6 +225,8 @@ struct Feed {
     node: NodeId,
     teller: Teller,
     links: LinksHandle,
+    /// Whether clients are sent from this node to others.
+    drained: Arc<AtomicBool>,
 }
 
 impl TableConsumer for Feed {
@@ -227,10 +241,13 @@ impl TableConsumer for Feed {
         let there = || nodes.iter().filter(|(_, member)| member.node.phase != NodePhase::Gone);
         let address = |member: &ClusterMember| member.process.peer_addresses.first().map(Address::to_string);
         let addresses = there().filter_map(|(node, member)| Some((*node, address(member)?))).collect();
+        self.drained.store(is_drained(&nodes, self.node), Ordering::Relaxed);
         let nodes: BTreeMap<NodeId, Node> = there().map(|(id, member)| (*id, member.node.clone())).collect();
+        let doors = there().map(|(node, member)| (*node, member.process.client_addresses.clone())).collect();
         let gateways = there().filter(|(_, member)| member.gateway).map(|(id, _)| *id).collect();
         self.teller.tell(move |gate, now| {
             gate.set_gateways(gateways);
+            gate.set_client_addresses(doors);
             gate.set_nodes(now, &nodes);
         });
         self.links.allow(addresses);
@@ -252,6 +269,13 @@ impl TableConsumer for Feed {
     fn policy(&mut self, _: Version, policies: Arc<Policies>) {
         self.teller.tell(move |gate, _| gate.set_policies(Policies::clone(&policies)));
     }
+}
+
+/// Whether operators drain a node, and there is another one that takes clients.
+fn is_drained(nodes: &BTreeMap<NodeId, ClusterMember>, me: NodeId) -> bool {
+    let takes = |node: &Node| node.phase == NodePhase::Active && node.liveness == Liveness::Live;
+    nodes.get(&me).is_some_and(|member| member.node.phase == NodePhase::Draining)
+        && nodes.values().any(|member| member.node.id != me && takes(&member.node))
 }
 
 /// Frames about this node's interest, on their way from the gate to control.

@@ -128,6 +128,7 @@ impl Home {
              cluster:\n\
              \x20 control: {{endpoints: [\"https://{entrance}\"], token: {token}}}\n\
              \x20 labels: {{region: \"{region}\"}}\n\
+             \x20 reference: [\"mqtt://{mqtt}\"]\n\
              \x20 # Other nodes come through the relay of the demo, which is the network between the regions.\n\
              \x20 peers: {{bind: \"{home}\", advertise: \"{face}\"}}\n\
              shutdown: {{drain_timeout: 2s}}\n"
@@ -173,6 +174,7 @@ mod tests {
         let config = NodeConfig::load(&home.config("us1")).unwrap();
         assert_eq!(config.name(), "us1");
         assert_eq!(config.cluster.labels["region"], "us");
+        assert_eq!(config.cluster.reference, [format!("mqtt://{}", node.mqtt)]);
         assert_eq!(config.cluster.peers.bind, node.home);
         assert_eq!(config.cluster.peers.advertise, Some(node.face.to_string()));
         let control = config.cluster.control.unwrap();
