@@ -24,6 +24,7 @@ mod message;
 pub mod outbox;
 pub mod output;
 mod peers;
+pub mod prefixes;
 mod quota;
 pub mod record;
 mod retained;

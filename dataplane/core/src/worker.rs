@@ -57,6 +57,7 @@ use crate::{
     homes::Homes,
     journal::Journal,
     peers::Peers,
+    prefixes::{Busy, Prefixes},
     quota::Quotas,
     record::SessionUid,
     retained::{Reads, Retained},
@@ -132,10 +133,11 @@ pub struct Worker {
     node_topics: node_stats::NodeTopics,
     housekeeping: housekeeping::Housekeeping,
     draining: Option<Arc<str>>,
-    rng: Rng,
     /// Clients that were told to connect elsewhere.
     pointed: Pointed,
+    rng: Rng,
     sampling: Sampling,
+    prefixes: Prefixes,
     reviews: review::Reviews,
     stats: Stats,
 }
@@ -224,9 +226,10 @@ impl Worker {
             node_topics: node_stats::NodeTopics::default(),
             housekeeping: housekeeping::Housekeeping::default(),
             draining: None,
+            pointed: Pointed::new(seed),
             reviews: review::Reviews::default(),
             sampling: Sampling::new(seed),
-            pointed: Pointed::new(seed),
+            prefixes: Prefixes::new(seed),
             rng,
             stats,
             settings,
@@ -393,6 +396,12 @@ impl Worker {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Of which parts of the topic space most messages were delivered here lately, in no particular order; some hundreds.
+    #[must_use]
+    pub fn busy_prefixes(&self) -> Vec<Busy> {
+        self.prefixes.busy()
     }
 
     /// The shard with this number, which must belong to this worker.

@@ -127,9 +127,10 @@ impl Worker {
             self.forget_old_publishers(now);
         }
         self.forget_old_turbulence(now);
+        self.prefixes.age(now.mono_ms);
         self.watch_memory(now);
-        self.send_away_due(now);
         self.pace_drain(now);
+        self.send_away_due(now);
         let pace_ms = match (self.housekeeping.leaving.is_empty(), self.housekeeping.shedding) {
             (true, Shedding::None) => SWEEP_MS,
             (true, _) => SWEEP_MS / 4,

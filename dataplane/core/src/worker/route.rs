@@ -124,6 +124,9 @@ impl Worker {
     ) {
         self.message_number += 1;
         self.encoder.begin(self.message_number);
+        if self.prefixes.is_due() {
+            self.count_deliveries(message, matched, from);
+        }
         let several = matched.targets.len() > 1;
         for target in &matched.targets {
             if from == Some(target.session) && self.leaves_out_own(target) {
@@ -133,6 +136,13 @@ impl Worker {
             routed.matched = true;
             self.route_to_target(now, message, target, target.ids(matched), several, routed);
         }
+    }
+
+    /// Counts a message for what is told of the traffic.
+    fn count_deliveries(&mut self, message: &MessageRef<'_>, matched: &Matched, from: Option<u32>) {
+        let gets = |target: &&Target| from != Some(target.session) || !self.leaves_out_own(target);
+        let deliveries = matched.targets.iter().filter(gets).count();
+        self.prefixes.count(message.topic, deliveries);
     }
 
     /// Whether a session does not want what it published itself: No Local, or it is a bridge, which would send it back.

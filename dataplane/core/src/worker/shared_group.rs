@@ -151,6 +151,9 @@ impl Worker {
         member: Member,
         routed: &mut Routed,
     ) {
+        if self.prefixes.is_due() {
+            self.prefixes.count(message.topic, 1);
+        }
         let qos = message.qos.min(granted(member.options.qos()));
         let retain = message.retain && member.options.retain_as_published();
         let id = [member.id];
