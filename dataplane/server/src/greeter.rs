@@ -225,7 +225,7 @@ impl Greeter {
                 Letter::Report(answer) => {
                     let driver = DriverStats { sockets: self.greetings.len() as u64, ..self.stats };
                     // Whoever asked may have stopped waiting.
-                    let _ = answer.send(Report { stats: Stats::default(), driver });
+                    let _ = answer.send(Report { stats: Stats::default(), driver, busy: Vec::new() });
                 }
                 Letter::StopAccepting => {
                     self.parts.acceptors.clear();

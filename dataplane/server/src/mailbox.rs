@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use mio::Waker;
 use sluice_cluster::WorkerId;
-use sluice_dataplane_core::{Input, Opened, Stats};
+use sluice_dataplane_core::{Input, Opened, Stats, prefixes::Busy};
 use tokio::sync::Notify;
 
 use crate::{gate_driver::ForGate, stats::DriverStats, transport::Transport};
@@ -46,6 +46,8 @@ pub(crate) struct Report {
     pub(crate) stats: Stats,
     /// Those of the driver.
     pub(crate) driver: DriverStats,
+    /// Of which parts of the topic space most messages were delivered lately.
+    pub(crate) busy: Vec<Busy>,
 }
 
 /// The mailbox of one worker; cheap to clone.

@@ -223,7 +223,7 @@ impl WorkerThread {
     fn report(&self) -> Report {
         let sockets = self.connections.len() + self.lingering.len();
         let driver = DriverStats { sockets: sockets as u64, ..self.stats };
-        Report { stats: self.worker.stats().clone(), driver }
+        Report { stats: self.worker.stats().clone(), driver, busy: self.worker.busy_prefixes() }
     }
 
     /// Carries out what the core asked for and writes what it wants written, until it wants nothing more or it has

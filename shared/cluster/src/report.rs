@@ -83,14 +83,15 @@ pub struct ShardLoad {
     pub bytes: u64,
 }
 
-/// Deliveries of messages whose topics a filter matches, to subscribers in a region.
+/// Deliveries of messages whose topics a filter matches, to subscribers in a region, lately: the older a delivery is, the less
+/// it counts. Filters of one report overlap: what is counted below `a/b/#` is counted below `a/#` as well.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deliveries {
     /// The topics.
     pub prefix: TopicFilter,
     /// The subscribers' region; `None` is that of the nodes without one.
     pub region: Option<Label>,
-    /// How many.
+    /// How many at least, as far as a node can tell that samples its messages.
     pub count: u64,
 }
 

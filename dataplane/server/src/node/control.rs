@@ -104,7 +104,7 @@ impl Control {
             uplink: Arc::clone(&uplink),
             teller: gateway.teller(),
             links: gateway.links(),
-            load: LoadMeter::new(Arc::clone(workers)),
+            load: LoadMeter::new(Arc::clone(workers), settings.region.clone()),
             flow: LinkMeter::default(),
             node: member.node,
             due: VecDeque::new(),

@@ -6,8 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_cluster::{Flow, Holdings, Load, NodeId, PeerStatus, Traffic};
-use sluice_dataplane_core::{Stats, stats::Dropped};
+use sluice_cluster::{Deliveries, Flow, Holdings, Label, Load, NodeId, PeerStatus, Traffic};
+use sluice_dataplane_core::{
+    Stats,
+    prefixes::{Busy, LEVELS_MAX},
+    stats::Dropped,
+};
+use sluice_topic::{Limits, TopicFilter};
 
 use super::pulse;
 use crate::{
@@ -19,6 +24,8 @@ use crate::{
 /// not answer before the next question leaves one report out.
 pub(super) struct LoadMeter {
     workers: Arc<[Mailbox]>,
+    /// Where the node is, and so are its subscribers.
+    region: Option<Label>,
     asked: Option<Asked>,
     before: Option<(Instant, Traffic)>,
 }
@@ -29,8 +36,8 @@ struct Asked {
 }
 
 impl LoadMeter {
-    pub(super) fn new(workers: Arc<[Mailbox]>) -> Self {
-        Self { workers, asked: None, before: None }
+    pub(super) fn new(workers: Arc<[Mailbox]>, region: Option<Label>) -> Self {
+        Self { workers, region, asked: None, before: None }
     }
 
     /// Asks every worker; what an earlier question has not brought is not waited for.
@@ -52,8 +59,11 @@ impl LoadMeter {
         if asked.reports.len() < self.workers.len() {
             return None;
         }
-        let (stats, _) = pulse::sum(self.asked.take()?.reports);
-        Some(self.measure(&stats, now))
+        let mut reports = self.asked.take()?.reports;
+        let busy = reports.iter_mut().flat_map(|report| std::mem::take(&mut report.busy));
+        let deliveries = deliveries(busy, self.region.as_ref());
+        let (stats, _) = pulse::sum(reports);
+        Some(Load { deliveries, ..self.measure(&stats, now) })
     }
 
     fn measure(&mut self, stats: &Stats, now: Instant) -> Load {
@@ -79,6 +89,28 @@ impl LoadMeter {
     }
 }
 
+/// The busiest parts of the topic space of all workers together: of each number of levels as many.
+fn deliveries(busy: impl Iterator<Item = Busy>, region: Option<&Label>) -> Vec<Deliveries> {
+    let mut by_levels: [BTreeMap<Box<str>, u64>; LEVELS_MAX] = Default::default();
+    for Busy { prefix, deliveries } in busy {
+        let further = prefix.bytes().filter(|byte| *byte == b'/').count();
+        if let Some(of_level) = by_levels.get_mut(further) {
+            *of_level.entry(prefix).or_default() += deliveries;
+        }
+    }
+    let rows = by_levels.into_iter().flat_map(|of_level| {
+        let mut rows: Vec<(Box<str>, u64)> = of_level.into_iter().collect();
+        rows.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
+        rows.truncate(BUSY_MAX);
+        rows
+    });
+    let row = |(prefix, count): (Box<str>, u64)| {
+        let prefix = TopicFilter::parse(&format!("{prefix}/#"), &Limits::default()).ok()?;
+        Some(Deliveries { prefix, region: region.cloned(), count })
+    };
+    rows.filter_map(row).collect()
+}
+
 /// Since the start of the process. What nobody had subscribed to is no loss.
 fn counted(stats: &Stats) -> Traffic {
     let dropped = Dropped::ALL.iter().zip(stats.dropped).filter(|(cause, _)| **cause != Dropped::NoSubscriber);
@@ -100,6 +132,9 @@ fn since(now: &Traffic, before: &Traffic) -> Traffic {
         bytes_sent: now.bytes_sent.saturating_sub(before.bytes_sent),
     }
 }
+
+/// Parts of the topic space that are told, of each number of levels: with 30 bytes each, some 6 KB a report.
+const BUSY_MAX: usize = 64;
 
 /// Says of each link what went over it since the time before.
 #[derive(Default)]
@@ -170,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_load_is_what_came_since_the_one_before_and_the_first_counts_nothing() {
-        let mut meter = LoadMeter::new(Arc::new([]));
+        let mut meter = LoadMeter::new(Arc::new([]), None);
         let start = Instant::now();
         let first = meter.measure(&stats(1_000, 5, 5), start);
         assert_eq!((first.period, first.traffic), (Duration::ZERO, Traffic::default()));
@@ -184,7 +219,7 @@ mod tests {
     #[test]
     fn nothing_is_said_before_every_worker_has_answered() {
         let mailbox = || Mailbox::of_task(Arc::default());
-        let mut meter = LoadMeter::new(Arc::new([mailbox(), mailbox()]));
+        let mut meter = LoadMeter::new(Arc::new([mailbox(), mailbox()]), Label::parse("eu").ok());
         assert!(!meter.is_waiting());
         meter.ask();
         let mut answers = Vec::new();
@@ -198,12 +233,29 @@ mod tests {
                 }
             }));
         }
-        let report = || Report { stats: stats(1, 0, 0), driver: crate::stats::DriverStats::default() };
+        let busy =
+            || vec![Busy { prefix: "a/b".into(), deliveries: 640 }, Busy { prefix: "a".into(), deliveries: 900 }];
+        let driver = crate::stats::DriverStats::default;
+        let report = || Report { stats: stats(1, 0, 0), driver: driver(), busy: busy() };
         answers[0].send(report()).unwrap();
         assert_eq!((meter.poll(Instant::now()), meter.is_waiting()), (None, true));
         answers[1].send(report()).unwrap();
-        assert_eq!(meter.poll(Instant::now()).map(|load| load.connections), Some(20));
+        let load = meter.poll(Instant::now()).unwrap();
+        assert_eq!(load.connections, 20);
+        let told: Vec<_> = load.deliveries.iter().map(|row| (row.prefix.as_str(), row.count)).collect();
+        assert_eq!(told, [("a/#", 1_800), ("a/b/#", 1_280)]);
+        assert!(load.deliveries.iter().all(|row| row.region.as_ref().map(Label::as_str) == Some("eu")));
         assert!(!meter.is_waiting());
+    }
+
+    #[test]
+    fn the_busiest_of_each_number_of_levels_are_told_and_none_that_is_no_filter() {
+        let busy = |nth: u64| Busy { prefix: format!("a/{nth}").into(), deliveries: nth };
+        let others = ["", "a/b/c/d", "a\u{0}b"].map(|prefix| Busy { prefix: prefix.into(), deliveries: 5 });
+        let rows = deliveries((1..=100).map(busy).chain(others), None);
+        assert_eq!(rows.len(), BUSY_MAX + 1);
+        assert_eq!((rows[0].prefix.as_str(), rows[1].prefix.as_str()), ("/#", "a/100/#"));
+        assert!(rows.iter().all(|row| row.prefix.as_str() != "a/36/#"));
     }
 
     #[test]
