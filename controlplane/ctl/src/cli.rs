@@ -156,11 +156,11 @@ pub enum Nodes {
         #[command(flatten)]
         write: Write,
     },
-    /// Brings a node's shards to other nodes
+    /// Sends a node's clients and brings its shards to other nodes
     Drain {
         #[command(flatten)]
         node: NodeRef,
-        /// Waits until the node has no shards, for so long at most, such as 10m
+        /// Waits until the node has no shards and no clients, for so long at most, such as 10m
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         wait: Option<std::time::Duration>,
         #[command(flatten)]

@@ -46,7 +46,7 @@ pub const COMMANDS: [Row; 48] = [
     row(
         "nodes drain",
         &[Nodes, DrainNode, Node],
-        &[("nodes drain 4f2a --wait 10m --yes", "waits until it has no shards, and asks nothing")],
+        &[("nodes drain 4f2a --wait 10m --yes", "waits until it has no shards and no clients, and asks nothing")],
     ),
     row(
         "nodes remove",

@@ -112,25 +112,53 @@ fn labelled(mut labels: BTreeMap<String, String>, words: &[String]) -> Result<BT
 fn drain(run: &mut Run<'_>, node: &NodeRef, wait: Option<Duration>, write: &Write) -> Outcome {
     let id = resolve(run.world, &node.node)?;
     let request = Request::to(Route::DrainNode).named(&id);
-    let what = format!("bring all shards of node {id} to other nodes, and give it no new ones");
+    let what =
+        format!("send the clients of node {id} and bring all its shards to other nodes, and give it no new ones");
     let exit = run.change(write, Change::destructive(what, request), node::describe)?;
     let Some(wait) = wait.filter(|_| !write.dry_run) else { return Ok(exit) };
     let mut last = None;
     for _ in 0..=wait.as_secs() / STEP.as_secs() {
         let node: Node = read(&json(run.world, &Request::to(Route::Node).named(&id))?)?;
-        if node.shards == 0 {
-            run.world.note(&format!("node {id} has no shards: it can be stopped and removed"));
+        let left = Left::of(&node);
+        if left.is_nothing() {
+            run.world.note(&format!("node {id} has no shards and no clients: it can be stopped and removed"));
             return Ok(Exit::Ok);
         }
-        if last != Some(node.shards) {
-            run.world.note(&format!("draining {id}: {} shards left", node.shards));
-            last = Some(node.shards);
+        if last != Some(left) {
+            run.world.note(&format!("draining {id}: {left} left"));
+            last = Some(left);
         }
         run.world.pause(STEP);
     }
-    Err(Failure::new(Exit::Pending, format!("node {id} still has {} shards", last.unwrap_or(0)))
+    let left = last.map(|left| left.to_string()).unwrap_or_default();
+    Err(Failure::new(Exit::Pending, format!("node {id} still has {left}"))
         .because("the time to wait is over; the drain goes on")
         .fix("see what waits for what: sluicectl placement show --moving, or wait again with the same command"))
+}
+
+/// What a node that is drained still has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Left {
+    shards: u64,
+    /// `None` while the node does not say, or has stopped.
+    clients: Option<u64>,
+}
+
+impl Left {
+    fn of(node: &Node) -> Self {
+        Self { shards: node.shards, clients: node.connections }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.shards == 0 && self.clients.unwrap_or(0) == 0
+    }
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} shards", self.shards)?;
+        self.clients.map_or(Ok(()), |clients| write!(f, " and {clients} clients"))
+    }
 }
 
 pub(super) fn remove(run: &mut Run<'_>, text: &str, is_lost: bool, write: &Write) -> Outcome {

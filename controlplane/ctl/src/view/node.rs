@@ -43,7 +43,8 @@ pub struct Node {
     /// Whether its stream is open; known to the leader alone.
     pub connected: Option<bool>,
     live: Option<bool>,
-    connections: Option<u64>,
+    /// Clients that are connected, as it last said; known to the leader alone.
+    pub connections: Option<u64>,
     remote: Option<String>,
     /// What it holds of each type; known to the replica that it is connected to.
     pub sync: Option<Vec<Sync>>,

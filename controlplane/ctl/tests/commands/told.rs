@@ -115,11 +115,17 @@ fn whoever_watches_sees_what_changes_and_that_control_is_away() {
 
 #[test]
 fn a_drain_is_waited_for_and_given_up_when_the_time_is_over() {
-    let left = |fake: Fake, shards| fake.answering(Route::Node, 200, node(ONE, "eu", shards, "SYNCED"));
-    let mut done = [64, 64, 3, 0].into_iter().fold(Fake::new(), left);
+    let left = |fake: Fake, (shards, clients): (u64, Option<u64>)| {
+        let mut node = node(ONE, "eu", shards, "SYNCED");
+        node["connections"] = json!(clients);
+        fake.answering(Route::Node, 200, node)
+    };
+    let steps = [(64, Some(300)), (64, Some(300)), (3, Some(100)), (0, Some(7)), (0, None)];
+    let mut done = steps.into_iter().fold(Fake::new(), left);
     assert_eq!(done.run("nodes drain 4f2a --wait 1m --yes").unwrap(), Exit::Ok);
-    assert_eq!(done.noted[..2], [format!("draining {ONE}: 64 shards left"), format!("draining {ONE}: 3 shards left")]);
-    let mut never = left(Fake::new(), 5);
+    let said = ["64 shards and 300 clients", "3 shards and 100 clients", "0 shards and 7 clients"];
+    assert_eq!(done.noted[..3], said.map(|left| format!("draining {ONE}: {left} left")));
+    let mut never = left(Fake::new(), (5, Some(0)));
     let failure = never.run("nodes drain 4f2a --wait 10s --yes").unwrap_err();
     assert_eq!((failure.exit, never.pauses), (Exit::Pending, 11));
 }

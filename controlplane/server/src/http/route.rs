@@ -145,7 +145,14 @@ pub(super) const ROUTES: [Route; 37] = [
     route("GET", "/api/v1/nodes", VIEWER, Op::Nodes, "all nodes, with what each holds of each type", &PAGE),
     route("GET", "/api/v1/nodes/{id}", VIEWER, Op::Node, "one node", &[]),
     route("PATCH", "/api/v1/nodes/{id}", OPERATOR, Op::PatchNode, "cordons, uncordons, labels, weighs a node", &[]),
-    route("POST", "/api/v1/nodes/{id}/drain", OPERATOR, Op::DrainNode, "brings a node's shards elsewhere", &[]),
+    route(
+        "POST",
+        "/api/v1/nodes/{id}/drain",
+        OPERATOR,
+        Op::DrainNode,
+        "sends a node's clients and brings its shards elsewhere",
+        &[],
+    ),
     route(
         "DELETE",
         "/api/v1/nodes/{id}",
