@@ -21,7 +21,7 @@ def fresh(prefix="paho"):
 class Client:
     """A connected client whose messages and acknowledgements come out of queues."""
 
-    def __init__(self, version=mqtt.MQTTv5, client_id=None, clean=True, properties=None, will=None):
+    def __init__(self, version=mqtt.MQTTv5, client_id=None, clean=True, properties=None, will=None, at=(HOST, PORT)):
         self.messages, self.subscribed, self.published = queue.Queue(), queue.Queue(), {}
         self.connected = queue.Queue()
         options = {"client_id": client_id or fresh(), "protocol": version}
@@ -35,9 +35,9 @@ class Client:
         if will:
             self.client.will_set(**will)
         if version == mqtt.MQTTv5:
-            self.client.connect(HOST, PORT, clean_start=clean, properties=properties)
+            self.client.connect(*at, clean_start=clean, properties=properties)
         else:
-            self.client.connect(HOST, PORT)
+            self.client.connect(*at)
         self.client.loop_start()
         self.flags, reason, self.properties = self.connected.get(timeout=PATIENCE)
         assert reason == "Success", reason
@@ -225,6 +225,53 @@ def subscription_options():
     other.publish(topic, "", 1, retain=True)
     client.leave()
     other.leave()
+
+
+def knock(client_id, kept):
+    """Connects once; the reason of CONNACK and its Server Reference."""
+    answers = queue.Queue()
+    client = mqtt.Client(
+        mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+    )
+    client.on_connect = lambda c, u, flags, reason, props: answers.put((reason, props))
+    client.connect(HOST, PORT, clean_start=False, properties=kept)
+    client.loop_start()
+    reason, props = answers.get(timeout=PATIENCE)
+    client.disconnect()
+    client.loop_stop()
+    return str(reason), getattr(props, "ServerReference", None)
+
+
+def steering():
+    """A version 5 client is told where its session is, goes there and is served; one of 3.1.1 is served where it is."""
+    kept = properties(PacketTypes.CONNECT, SessionExpiryInterval=60)
+    for _ in range(64):
+        client_id = fresh()
+        reason, reference = knock(client_id, kept)
+        if reason == "Use another server":
+            break
+        assert reason == "Success", reason
+    else:
+        raise AssertionError("nobody was steered")
+    host, port = reference.rsplit(":", 1)
+    assert (host, int(port)) != (HOST, PORT), reference
+    followed = Client(client_id=client_id, clean=False, properties=kept, at=(host, int(port)))
+    topic = fresh("paho/steered")
+    followed.subscribe(topic, 1)
+    for number in range(8):
+        old = Client(version=mqtt.MQTTv311, clean=False)
+        old.publish(topic, str(number), 1)
+        assert followed.receive().payload == str(number).encode()
+        old.leave()
+    followed.leave()
+    # It has followed once: it is told again.
+    assert knock(client_id, kept) == ("Use another server", reference)
+    # Whoever comes back cannot follow, and is served.
+    stubborn = Client(client_id=client_id, clean=False, properties=kept)
+    assert stubborn.flags.session_present
+    stubborn.publish(topic, "here", 1)
+    assert stubborn.receive().payload == b"here"
+    stubborn.leave()
 
 
 globals()[sys.argv[3]]()

@@ -66,6 +66,19 @@ impl Demo {
         ask(self.api, &self.token, method, path, body)
     }
 
+    /// Waits until so many nodes have shards and hold all that control publishes.
+    pub fn until_synced(&self, nodes: usize) {
+        until("the nodes have all that is published", || {
+            let answer = self.control("GET", "/api/v1/nodes", "");
+            let is_placed = |node: &Value| node["shards"].as_u64() > Some(0);
+            let placed = answer["items"].as_array().is_some_and(|nodes| nodes.iter().all(is_placed));
+            let tables = answer["items"].as_array().into_iter().flatten().flat_map(|node| node["sync"].as_array());
+            let states: Vec<&Value> = tables.flatten().map(|table| &table["state"]).collect();
+            // Four types of resources.
+            placed && states.len() == 4 * nodes && states.iter().all(|state| *state == "SYNCED")
+        });
+    }
+
     /// The link to the dashboard that the demo prints.
     #[must_use]
     pub fn dashboard(&self) -> String {
