@@ -25,6 +25,7 @@ mod rehearse;
 mod report;
 mod simulate;
 mod suggest;
+mod traffic;
 pub mod view;
 
 pub use check::{Violation, check};
@@ -36,3 +37,4 @@ pub use report::{Action, Change, PlanReport, StepReport, Wait, Why};
 pub use simulate::{Loss, Simulation, simulate};
 pub use sluice_cluster::{NodeReport, ShardStatus};
 pub use suggest::{Suggestion, SuggestionBounds, Traffic, suggest};
+pub use traffic::Observed;
