@@ -309,6 +309,14 @@ pub enum Placement {
         #[command(flatten)]
         look: Look,
     },
+    /// Shows what would turn remote deliveries into local ones, by the traffic of the last minutes. Changes nothing
+    Suggest {
+        /// The policies that would do it, instead, to be planned
+        #[arg(long)]
+        policies: bool,
+        #[command(flatten)]
+        look: Look,
+    },
     /// Lets nothing new move
     Pause(Write),
     /// Lets shards move again

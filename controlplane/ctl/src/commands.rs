@@ -24,7 +24,7 @@ const fn row(words: &'static str, routes: &'static [Route], examples: &'static [
 }
 
 /// All commands, in the order of the help.
-pub const COMMANDS: [Row; 48] = [
+pub const COMMANDS: [Row; 49] = [
     row(
         "status",
         &[Overview, Nodes, ClusterStatus],
@@ -99,6 +99,14 @@ pub const COMMANDS: [Row; 48] = [
         &[
             ("placement apply p-1f3a --wait 10m", "shows it, asks, and waits until nothing moves"),
             ("placement apply plan.json --yes", "a plan that was written to a file"),
+        ],
+    ),
+    row(
+        "placement suggest",
+        &[Suggestions],
+        &[
+            ("placement suggest", "where topics would rather live, by their subscribers"),
+            ("placement suggest --policies", "as policies, to be planned: | sluicectl placement plan -f -"),
         ],
     ),
     row("placement diff", &[Policy], &[("placement diff -f factory.yaml", "the same as diff -f")]),

@@ -7,6 +7,7 @@ pub mod node;
 pub mod plan;
 pub mod policy;
 pub mod token;
+pub mod traffic;
 mod words;
 
 use serde::{Deserialize, de::DeserializeOwned};

@@ -16,6 +16,7 @@ mod resource;
 mod route;
 mod session;
 mod tokens;
+mod traffic;
 mod transport;
 
 use std::sync::Arc;
@@ -140,6 +141,7 @@ impl Call<'_> {
             Op::Revisions => self.revisions().await,
             Op::Restore => self.restore().await,
             Op::Simulate => self.simulate().await,
+            Op::Suggestions => self.suggestions().await,
             Op::TopicWhere => self.topic_where().await,
             Op::Tokens => Ok(self.tokens()),
             Op::MakeToken => self.make_token().await,

@@ -23,6 +23,7 @@ fn two_regions_are_one_broker_and_each_message_crosses_once() {
     a_message_crosses_once_whatever_the_number_of_subscribers_there(&demo);
     a_cut_between_regions_heals_without_loss(&demo);
     what_may_not_leave_its_region_stays(&demo);
+    what_is_observed_is_suggested_until_it_is_done(&demo);
 }
 
 fn crossed(demo: &Demo, node: &str) -> f64 {
@@ -104,11 +105,7 @@ fn what_may_not_leave_its_region_stays(demo: &Demo) {
         "spec": {"topics": ["private/#"], "home": {"region": "eu"}, "remoteSubscribers": "deny"}}"#;
     let put = demo.control("PUT", "/api/v1/placements/private", policy);
     assert_eq!(put["metadata"]["name"], "private", "{put}");
-    until("the nodes have the policy", || {
-        let nodes = demo.control("GET", "/api/v1/nodes", "");
-        let tables = nodes["items"].as_array().into_iter().flatten().flat_map(|node| node["sync"].as_array().unwrap());
-        tables.clone().count() == 16 && tables.clone().all(|table| table["state"] == "SYNCED")
-    });
+    demo.until_synced(4);
     let mut publisher = Publisher::start(demo.mqtt("eu1"), "author");
     for number in 0..20 {
         publisher.publish("private/letters", number..number + 1, QoS::AtLeastOnce);
@@ -120,4 +117,45 @@ fn what_may_not_leave_its_region_stays(demo: &Demo) {
     assert_eq!(far.numbers("public/letters"), (0..20).collect::<Vec<_>>());
     assert!(far.numbers("private/letters").is_empty(), "what may not leave its region did");
     [far, near].into_iter().for_each(|subscriber| drop(subscriber.stop()));
+}
+
+/// The suggestion about a prefix, if there is one.
+fn suggested(demo: &Demo, prefix: &str) -> Option<serde_json::Value> {
+    let answer = demo.control("GET", "/api/v1/placement/suggestions", "");
+    answer["items"].as_array()?.iter().find(|item| item["prefix"] == prefix).cloned()
+}
+
+fn what_is_observed_is_suggested_until_it_is_done(demo: &Demo) {
+    // Of device/7 nine in ten subscribers are in one region, of device/8 all are in the other.
+    let listeners = |region: &str, filter: &str, count: usize| -> Vec<Subscriber> {
+        let node = |nth: usize| demo.mqtt(&format!("{region}{}", 1 + nth % 2));
+        (0..count).map(|nth| listen(node(nth), &format!("{region} {filter} {nth}"), filter, QoS::AtMostOnce)).collect()
+    };
+    let all = [listeners("eu", "device/7/#", 9), listeners("us", "device/7/#", 1), listeners("us", "device/8/#", 10)];
+    let mut publisher = Publisher::start(demo.mqtt("us1"), "devices");
+    let mut round = 0;
+    until("the traffic is told", || {
+        for topic in ["device/7/temp", "device/7/level", "device/8/temp", "device/8/level"] {
+            publisher.publish(topic, round * 500..(round + 1) * 500, QoS::AtMostOnce);
+        }
+        round += 1;
+        let is_seen = |prefix: &str| suggested(demo, prefix).is_some_and(|of| of["deliveries"].as_u64() > Some(15_000));
+        is_seen("device/7/#") && is_seen("device/8/#")
+    });
+    let seven = suggested(demo, "device/7/#").expect("a suggestion");
+    assert_eq!(
+        (&seven["region"], &suggested(demo, "device/8/#").expect("another")["region"]),
+        (&"eu".into(), &"us".into())
+    );
+    // By a message in 64.
+    let then = seven["local_percent_then"].as_u64().expect("a number");
+    assert!((80..=97).contains(&then), "{then} % of the subscribers are in eu, not 90");
+    let policy = &seven["policy"];
+    assert_eq!((&policy["metadata"]["name"], &policy["spec"]["home"]["region"]), (&"device-7".into(), &"eu".into()));
+    let put = demo.control("PUT", "/api/v1/placements/device-7", &policy.to_string());
+    assert_eq!(put["metadata"]["name"], "device-7", "{put}");
+    until("what is done is suggested no more", || {
+        suggested(demo, "device/7/#").is_none() && suggested(demo, "device/8/#").is_some()
+    });
+    all.into_iter().flatten().for_each(|subscriber| drop(subscriber.stop()));
 }

@@ -18,7 +18,7 @@ use crate::{
         cluster::Overview,
         plan::{self, Preview},
         policy::{self, ShardFilter},
-        read,
+        read, traffic,
     },
     world::{World, json, list},
 };
@@ -48,6 +48,10 @@ pub(super) fn run(run: &mut Run<'_>, command: Placement) -> Outcome {
         Placement::History(look) => run.list(&look, Route::Revisions, plan::history),
         Placement::Rollback { revision, write } => rollback(run, revision, &write),
         Placement::Simulate { loss, look } => simulate(run, &loss, &look),
+        Placement::Suggest { policies, look } => {
+            let show = if policies { traffic::policies } else { traffic::suggestions };
+            run.one(&look, &Request::to(Route::Suggestions), show)
+        }
         Placement::Pause(write) => {
             let change = Change::harmless("let nothing new move", Request::to(Route::Pause));
             run.change(&write, change, |value| Ok(Shown::line(value, "Paused: nothing new moves.")))

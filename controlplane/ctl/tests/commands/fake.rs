@@ -220,6 +220,21 @@ fn simulation() -> Value {
     })
 }
 
+fn suggestions() -> Value {
+    json!({
+        "items": [{
+            "prefix": "device/7/#", "region": "eu", "deliveries": 12_800, "local_percent": 52, "local_percent_then": 90,
+            "gain_percent": 38, "policy": policy("device-7", "eu"),
+            "summary": "moving device/7/# to region eu would turn 38 % of deliveries from remote to local",
+        }],
+        "traffic": [
+            {"prefix": "device/#", "deliveries": 20_000, "by_region": {"eu": 15_000, "us": 5_000}},
+            {"prefix": "device/7/#", "deliveries": 12_800, "by_region": {"eu": 11_520, "us": 1_280}},
+        ],
+        "next_cursor": null, "as_of": "2026-01-02T03:04:05.000Z", "nodes_missing": [],
+    })
+}
+
 fn location() -> Value {
     json!({
         "topic": "factory/eu/line1/temp", "policy": "factory-eu", "shard": "factory-eu/3", "home": ONE,
@@ -285,6 +300,7 @@ fn usual(request: &Request) -> (u16, Value) {
         Route::ApplyPlan | Route::Pause | Route::Resume | Route::Restore => accepted(),
         Route::Revisions => (200, revisions()),
         Route::Simulate => (200, simulation()),
+        Route::Suggestions => (200, suggestions()),
         Route::TopicWhere => (200, location()),
         Route::Tokens => (200, tokens()),
         Route::MakeToken => (201, json!({"id": "9f86", "token": "slc_9f86_x", "expires_at": null})),

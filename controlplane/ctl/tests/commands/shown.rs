@@ -25,6 +25,8 @@ fn answers_are_shown_as_the_pages_that_are_kept() {
         "placement plan -f factory.yaml",
         "placement history",
         "placement simulate --kill 4f2a",
+        "placement suggest",
+        "placement suggest --policies",
         "placement delete factory-eu --dry-run",
         "topics where factory/eu/line1/temp",
         "links ls",

@@ -62,6 +62,7 @@ pub(super) enum Op {
     Revisions,
     Restore,
     Simulate,
+    Suggestions,
     TopicWhere,
     Tokens,
     MakeToken,
@@ -113,7 +114,7 @@ const PAGE: [(&str, &str); 2] =
     [("cursor", "next_cursor of the page before"), ("limit", "entries of a page, 1 to 1000")];
 
 /// All routes.
-pub(super) const ROUTES: [Route; 37] = [
+pub(super) const ROUTES: [Route; 38] = [
     route("GET", "/health", None, Op::Health, "whether the process lives", &[]),
     route("GET", "/ready", None, Op::Ready, "whether this replica can serve", &[]),
     route(
@@ -189,6 +190,14 @@ pub(super) const ROUTES: [Route; 37] = [
         &[],
     ),
     route("POST", "/api/v1/placement/simulations", VIEWER, Op::Simulate, "what a loss would do", &[]),
+    route(
+        "GET",
+        "/api/v1/placement/suggestions",
+        VIEWER,
+        Op::Suggestions,
+        "what would turn remote deliveries into local ones, by observed traffic",
+        &[],
+    ),
     route("GET", "/api/v1/topics/where", VIEWER, Op::TopicWhere, "where a topic lives", &[("topic", "its name")]),
     route("GET", "/api/v1/tokens", ADMIN, Op::Tokens, "who may use this interface", &[]),
     route("POST", "/api/v1/tokens", ADMIN, Op::MakeToken, "lets somebody in", &[]),

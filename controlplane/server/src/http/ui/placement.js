@@ -16,19 +16,21 @@ export const page = {
   },
   read: async ({ params }) => {
     const id = params.get("plan");
-    const [nodes, policies, placement, history, plan] = await Promise.all([
+    const [nodes, policies, placement, history, suggested, plan] = await Promise.all([
       all((more) => api("GET", `/api/v1/nodes?limit=1000${more}`)),
       all((more) => api("GET", `/api/v1/placements?limit=1000${more}`)),
       all((more) => api("GET", `/api/v1/placement?limit=1000${more}`)),
       api("GET", "/api/v1/placement/revisions?limit=10"),
+      // Only the leader hears of traffic.
+      api("GET", "/api/v1/placement/suggestions").catch(() => ({ items: [] })),
       id && id !== applying ? api("GET", `/api/v1/placement/plans/${id}`).catch((error) => ({ error: error.status === 404 ? "There is no such plan: it was applied, or is forgotten." : error.message })) : null,
     ]);
-    return { nodes: nodes.items, policies: policies.items, placement, history: history.items, plan };
+    return { nodes: nodes.items, policies: policies.items, placement, history: history.items, suggested: suggested.items, plan };
   },
   view: (data, context) => {
     const known = fleet(data.nodes);
     if (data.plan) return preview(data, known, context);
-    return [context.draft.form ? editor(context, known) : policies(data, context), losses(data, known, context), revisions(data, context)];
+    return [context.draft.form ? editor(context, known) : policies(data, context), suggestions(data, context), losses(data, known, context), revisions(data, context)];
   },
 };
 
@@ -252,6 +254,16 @@ function moves(changes, known) {
 
 // ---- What if, and what was.
 
+function suggestions({ suggested }, context) {
+  if (!suggested.length) return null;
+  const plan = (policy) => context.act(() => api("POST", "/api/v1/placement/plans", { put: [policy] }), ({ id }) => `Plan ${id} is made; nothing has changed yet.`, ({ id }) => context.set({ plan: id }));
+  const row = ({ summary, prefix, deliveries, policy }) => {
+    const button = policy && context.may("operator") ? h("button", { onclick: () => plan(policy), "aria-label": `plan a home for ${prefix}` }, "Plan it") : null;
+    return h("li", {}, summary, " ", h("span", { class: "quiet" }, `(${count(deliveries)} deliveries lately) `), button);
+  };
+  return h("section", { class: "card" }, h("h2", {}, "By where subscribers are"), h("ul", { class: "moves" }, suggested.slice(0, SUGGESTIONS_MAX).map(row)));
+}
+
 function losses({ nodes }, known, context) {
   const regions = [...new Set([...known.values()].map((node) => node.region).filter(Boolean))];
   const { draft } = context;
@@ -286,3 +298,4 @@ function revisions({ history }, context) {
 }
 
 const MOVES_MAX = 500;
+const SUGGESTIONS_MAX = 10;
