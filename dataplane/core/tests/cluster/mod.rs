@@ -253,7 +253,7 @@ impl Cluster {
     /// Kills a node, which starts again with a build that speaks these versions of the peer protocol.
     pub fn crash_to_versions(&mut self, node: usize, versions: Versions) {
         self.crash(node);
-        let Node { id, region, incarnation, broker, gate } = &mut self.nodes[node];
+        let Node { id, region, incarnation, broker, gate, .. } = &mut self.nodes[node];
         *incarnation += 1;
         broker.crash();
         let settings = gate_settings(*id, region, *incarnation, broker.worker_count(), &self.settings);
