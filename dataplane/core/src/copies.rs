@@ -252,7 +252,7 @@ impl Copies {
         };
         let Some((&node, home)) = self.homes.range_mut(from..).next() else { return };
         let after = Some(&*after).filter(|after| node == from && !after.is_empty());
-        let all = !is_home(node);
+        let all = !home.is_linked && !is_home(node);
         let mut doomed: Vec<Box<str>> = Vec::new();
         let end = home.registers.walk(after, visits_max, |topic, held| {
             if all || held.is_expired(keeping.wall_ms) {
@@ -260,6 +260,11 @@ impl Copies {
             }
             ControlFlow::Continue(())
         });
+        if all {
+            // Should it be a home again, it is asked for everything.
+            home.sources.clear();
+            home.forget_position(node, keeping);
+        }
         for topic in doomed {
             home.remove(node, &topic, keeping);
         }
@@ -267,8 +272,7 @@ impl Copies {
             ScanEnd::Paused { after } => Some((node, after.into())),
             ScanEnd::Complete | ScanEnd::Stopped => Some((NodeId(node.0.saturating_add(1)), Box::default())),
         };
-        if all && home.registers.len() == 0 && !home.is_linked {
-            home.forget_position(node, keeping);
+        if all && home.registers.len() == 0 {
             self.homes.remove(&node);
         }
     }

@@ -336,6 +336,29 @@ fn topics_that_are_denied_to_a_region_are_not_copied_there_and_what_was_is_remov
     assert!(shown(&mut cluster, 2, "private/#").contains("second"), "in its region it is");
 }
 
+#[test]
+fn regions_that_are_cut_apart_show_what_the_other_had_and_catch_up_when_they_are_joined() {
+    let mut cluster = Cluster::of(&["eu", "eu", "us", "us"], &[1, 2, 2, 1], Settings::default());
+    let publisher = publisher(&mut cluster, 0);
+    let topics: Vec<String> = (0..4).map(|node| cluster.topic_at_home(node, 0)).collect();
+    topics.iter().for_each(|topic| retain(&mut cluster, publisher, topic, &format!("old-{topic}")));
+    let between = [(0, 2), (0, 3), (1, 2), (1, 3)];
+    between.iter().for_each(|&(eu, us)| cluster.cut(eu, us));
+    cluster.retain(publisher, &topics[1], 0, "new");
+    let old: BTreeSet<String> = topics.iter().map(|topic| format!("old-{topic}")).collect();
+    let mut new = old.clone();
+    new.remove(&format!("old-{}", topics[1]));
+    new.insert("new".into());
+    for (node, expected) in [(0, &new), (1, &new), (2, &old), (3, &old)] {
+        assert_eq!(shown(&mut cluster, node, "t/#"), *expected, "node {node}");
+    }
+    between.iter().for_each(|&(eu, us)| cluster.mend(eu, us));
+    between.iter().for_each(|&(eu, us)| cluster.cut(eu, us));
+    for node in 0..4 {
+        assert_eq!(shown(&mut cluster, node, "t/#"), new, "node {node}");
+    }
+}
+
 /// Nodes, links and processes come and go while registers change; then a home is cut off, and everybody shows what it has.
 #[test]
 fn copies_are_what_their_homes_have_whatever_happened_before() {
