@@ -1,6 +1,6 @@
 //! Which parts of the topic space most messages are delivered of, to the sessions of this worker.
 //!
-//! A message in [`EVERY`] on average is counted, for all its deliveries and as that many; which ones is left to chance, so
+//! A message in `EVERY` on average is counted, for all its deliveries and as that many; which ones is left to chance, so
 //! that no rhythm of the publishers decides what is seen. It is counted under the first one, two and three levels of its
 //! topic, in a sketch each. A message that is not counted costs a subtraction and a comparison.
 
