@@ -43,8 +43,16 @@ use sluice_cluster::{
 use sluice_topic::{Limits, ParsedFilter, TopicFilter};
 
 use self::{
-    barrier::Barrier, copying::Copying, gateways::Gateways, guide::Guide, local::Local, pending::Pendings,
-    queries::Queries, remote::Remote, residency::Residency, seen::Seen,
+    barrier::Barrier,
+    copying::Copying,
+    gateways::Gateways,
+    guide::Guide,
+    local::Local,
+    pending::{GroupSend, PendingId, Pendings},
+    queries::Queries,
+    remote::Remote,
+    residency::Residency,
+    seen::Seen,
 };
 use crate::{
     Now,
@@ -100,6 +108,8 @@ pub struct Gate {
     topic_homes: BTreeSet<NodeId>,
     residency: Residency,
     guide: Guide,
+    /// Messages for groups of which nobody took them, and a node may have members that was not heard yet.
+    parked: Vec<(PendingId, Box<GroupSend>)>,
     pendings: Pendings,
     barrier: Barrier,
     queries: Queries,
@@ -141,7 +151,7 @@ struct Peer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum SentFrame {
     /// Somebody; whether the node may store the message.
-    Awaited { pending: pending::PendingId, durable: bool },
+    Awaited { pending: PendingId, durable: bool },
     /// Nobody.
     Unawaited,
     /// Nobody any more; one before it has none yet.
@@ -248,6 +258,7 @@ impl Gate {
             residency: Residency::default(),
             guide: Guide::new(settings.node),
             pendings: Pendings::default(),
+            parked: Vec::new(),
             barrier: Barrier::default(),
             queries: Queries::default(),
             gateways: Gateways::default(),
@@ -373,6 +384,7 @@ impl Gate {
         self.interest_moved = true;
         self.tick_links(now);
         self.barrier.expire(now.mono_ms);
+        self.remote.believe(now.mono_ms);
         self.settle(now);
     }
 
@@ -386,7 +398,7 @@ impl Gate {
         });
         let links = self.nodes.values().filter_map(|peer| peer.link.poll_timeout()).map(ms);
         let interest = [self.source.poll_timeout(), self.remote.table().poll_timeout()].into_iter().flatten().map(ms);
-        lost.chain(links).chain(interest).chain(self.barrier.due_ms()).min()
+        lost.chain(links).chain(interest).chain(self.barrier.due_ms()).chain(self.remote.due_ms()).min()
     }
 
     /// The next thing to do. Poll until `None` after every other call.
@@ -559,6 +571,9 @@ impl Gate {
 
     /// After anything: interest moves on if it has to, and what waited for it.
     fn settle(&mut self, now: Now) {
+        if !self.parked.is_empty() {
+            self.resume_parked(now);
+        }
         let at = Duration::from_millis(now.mono_ms);
         let outgoing = &mut self.outgoing;
         self.remote.tell_workers(|frame| outgoing.iter_mut().for_each(|frames| frame.encode(frames)));

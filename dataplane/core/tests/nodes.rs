@@ -551,6 +551,58 @@ fn a_group_is_served_by_others_while_a_node_is_lost_and_by_it_again_when_it_is_b
 }
 
 #[test]
+fn a_gateway_that_has_not_heard_its_region_yet_does_not_say_that_nobody_is_there() {
+    let mut cluster = Cluster::with(&["eu", "us", "us"], 1, sluice_dataplane_core::Settings::default());
+    cluster.set_gateways(&[1]);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (member, _) = cluster.connect(2, "member", true);
+    cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+    cluster.crash(1);
+    cluster.mend(0, 1);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "m");
+    assert_eq!(cluster.read(publisher), [""; 0], "somebody may be there");
+    cluster.mend(1, 2);
+    assert_eq!(payloads(&cluster.read(member)), ["m"]);
+    assert_eq!(cluster.read(publisher), ["puback #1 success"]);
+}
+
+#[test]
+fn a_gateway_does_not_wait_for_ever_for_a_node_of_its_region_that_says_nothing() {
+    let mut cluster = Cluster::with(&["eu", "us", "us"], 1, sluice_dataplane_core::Settings::default());
+    cluster.set_gateways(&[1]);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (member, _) = cluster.connect(2, "member", true);
+    cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+    cluster.cut(0, 2);
+    cluster.crash(1);
+    cluster.mend(0, 1);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 1, "m");
+    cluster.pass_ms(9_000);
+    assert_eq!(cluster.read(publisher), [""; 0]);
+    cluster.pass_ms(2_000);
+    assert_eq!(cluster.read(publisher).len(), 1, "the node is lost");
+}
+
+#[test]
+fn members_that_were_cut_off_from_the_gateway_are_found_again_though_they_say_nothing() {
+    let mut cluster = Cluster::with(&["eu", "us", "us"], 1, sluice_dataplane_core::Settings::default());
+    cluster.set_gateways(&[1]);
+    let (publisher, _) = cluster.connect(0, "publisher", true);
+    let (member, _) = cluster.connect(2, "member", true);
+    cluster.subscribe(member, "$share/g/t", QoS::AtLeastOnce);
+    [0, 1].into_iter().for_each(|node| cluster.cut(node, 2));
+    cluster.pass_ms(11_000);
+    (1..3u16).for_each(|id| cluster.publish(publisher, "t", QoS::AtLeastOnce, id, "m"));
+    let heard = cluster.read(publisher);
+    assert_eq!(heard[1..], ["puback #2 no_matching_subscribers"], "the gateway counts them as lost");
+    cluster.mend(1, 2);
+    cluster.pass_ms(1_100);
+    cluster.publish(publisher, "t", QoS::AtLeastOnce, 3, "m3");
+    assert_eq!(payloads(&cluster.read(member)), ["m3"]);
+    assert_eq!(cluster.read(publisher), ["puback #3 success"]);
+}
+
+#[test]
 fn a_message_keeps_its_packet_exchange_across_nodes_at_qos_2() {
     let mut cluster = Cluster::new(2, 1);
     let (publisher, _) = cluster.connect(0, "publisher", true);

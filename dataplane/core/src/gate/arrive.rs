@@ -211,7 +211,7 @@ impl Gate {
     }
 
     /// Nobody at a node took a message of a group: another node is tried, and then the worker that sent it.
-    fn on_nobody_there(&mut self, now: Now, pending: PendingId, asker: Asker, send: Box<GroupSend>) {
+    pub(super) fn on_nobody_there(&mut self, now: Now, pending: PendingId, asker: Asker, send: Box<GroupSend>) {
         let chosen = self.choose_for_group(now, Some(pending), send);
         if !self.pendings.answered(pending, UNWANTED) {
             return;
@@ -219,7 +219,7 @@ impl Gate {
         match (asker, chosen) {
             (Asker::Worker(worker, ticket), Err(send)) if !self.pendings.is_refused(pending) => {
                 self.pendings.close(pending);
-                self.give_back(worker, ticket, &send);
+                self.give_back(now, worker, ticket, &send);
             }
             (Asker::Worker(..) | Asker::Peer(..), _) => self.answer(pending),
         }

@@ -131,22 +131,22 @@ impl Gate {
             self.answer(pending);
         } else {
             self.pendings.close(pending);
-            self.give_back(from, ticket, &send);
+            self.give_back(now, from, ticket, &send);
         }
     }
 
     /// Nobody elsewhere takes a message of a group: the worker that sent it chooses again, and knows that by then.
-    pub(super) fn give_back(&mut self, to: WorkerId, ticket: u64, send: &GroupSend) {
+    pub(super) fn give_back(&mut self, now: Now, to: WorkerId, ticket: u64, send: &GroupSend) {
         let outgoing = &mut self.outgoing;
         let tell = |frame: &Frame<'_>| outgoing.iter_mut().for_each(|frames| frame.encode(frames));
-        self.remote.deny_members(&send.filter, send.since, tell);
+        self.remote.deny_members(now.mono_ms, &send.filter, send.since, tell);
         let (group, filter) = (send.filter.group.as_deref().unwrap_or_default(), send.filter.filter.as_str());
         let frame = Frame::Shared { ticket, bounced: true, group, filter, message: &send.message };
         frame.encode(&mut self.outgoing[to.index()]);
     }
 
     /// Sends a message for a group to the node whose turn it is, of those that were not tried. It comes back when there is
-    /// none; it is refused if a node that is lost might have kept it.
+    /// none; it is refused if a node that is lost might have kept it. It waits for nodes that were not heard yet.
     pub(super) fn choose_for_group(
         &mut self,
         now: Now,
@@ -171,6 +171,11 @@ impl Gate {
                 }
                 return Ok(());
             }
+        }
+        if let Some(pending) = pending.filter(|_| self.is_unheard(&send)) {
+            self.pendings.expect(pending);
+            self.parked.push((pending, send));
+            return Ok(());
         }
         if self.is_kept_out_of_reach(&send) {
             self.refuse(pending);
@@ -197,6 +202,26 @@ impl Gate {
     fn is_kept_out_of_reach(&mut self, send: &GroupSend) -> bool {
         let candidates = self.group_candidates(send);
         candidates.iter().any(|(node, _, interest)| interest.durable && self.standing(*node) == Standing::Lost)
+    }
+
+    /// Goes on with messages for groups that wait for nodes which have been heard, or are given up.
+    pub(super) fn resume_parked(&mut self, now: Now) {
+        for (pending, send) in std::mem::take(&mut self.parked) {
+            if self.is_unheard(&send) {
+                self.parked.push((pending, send));
+            } else if let Some(asker) = self.pendings.asker(pending) {
+                self.on_nobody_there(now, pending, asker, send);
+            }
+        }
+    }
+
+    /// Whether a node within reach has not said what it wants since this one started: it may have members of any group.
+    fn is_unheard(&self, send: &GroupSend) -> bool {
+        let may_have = |node: &NodeId| {
+            let peer = self.nodes.get(node).filter(|peer| peer.standing != Standing::Lost);
+            peer.is_some_and(|peer| send.is_of_here || peer.region == self.settings.region)
+        };
+        self.remote.table().unknown().any(|node| may_have(&node) && !send.nodes_tried.contains(&node))
     }
 
     fn standing(&self, node: NodeId) -> Standing {

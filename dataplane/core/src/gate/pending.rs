@@ -113,6 +113,11 @@ impl Pendings {
         self.all.get(id.place())?.group.as_deref()
     }
 
+    /// Who waits.
+    pub(super) fn asker(&self, id: PendingId) -> Option<Asker> {
+        self.all.get(id.place()).map(|pending| pending.asker)
+    }
+
     /// The message of a group send, taken out to choose again; it is put back by [`Self::keep_group`].
     pub(super) fn take_group(&mut self, id: PendingId) -> Option<(Asker, Box<GroupSend>)> {
         let pending = self.all.get_mut(id.place())?;

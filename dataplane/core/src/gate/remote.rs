@@ -33,6 +33,9 @@ pub(super) struct Remote {
     told_everything: bool,
     /// Groups of which something has changed though no peer has said so.
     regrouped: Vec<Arc<ParsedFilter>>,
+    /// Groups of whose members the workers were told that there are none, and when peers are believed again, in monotonic
+    /// milliseconds.
+    denied: VecDeque<(u64, Arc<ParsedFilter>)>,
     /// Nodes that are given up, and their members with them.
     lost: BTreeSet<NodeId>,
     /// Counts what was said of filters.
@@ -66,6 +69,9 @@ struct Told {
 /// Topics whose destinations are remembered.
 const CACHED_MAX: usize = 16 * 1024;
 
+/// For so long the workers are told of no members where nobody took a message: so often one may go in vain.
+const DENIED_MS: u64 = 1_000;
+
 /// Answers to a round have tickets from here on; others are smaller.
 const ROUND_TICKETS: u64 = 1 << 48;
 
@@ -78,6 +84,7 @@ impl Remote {
             told: BTreeMap::new(),
             told_everything: false,
             regrouped: Vec::new(),
+            denied: VecDeque::new(),
             lost: BTreeSet::new(),
             touches: 0,
             changed: true,
@@ -221,12 +228,37 @@ impl Remote {
     }
 
     /// Nobody took a message for a group though peers had said that members are there: the workers take it that none are,
-    /// until a peer says something of the group, unless one has since nodes began to be tried.
-    pub(super) fn deny_members(&mut self, filter: &ParsedFilter, since: u64, mut tell: impl FnMut(&Frame<'_>)) {
-        let Some(told) = self.told.get_mut(filter).filter(|told| told.touched <= since) else { return };
-        told.members = MemberCount::default();
+    /// until a peer says something of the group, unless one has since nodes began to be tried. A node that was tried may
+    /// have been cut off from the members, of which nobody tells: peers are believed again after a while.
+    pub(super) fn deny_members(
+        &mut self,
+        now_ms: u64,
+        filter: &ParsedFilter,
+        since: u64,
+        mut tell: impl FnMut(&Frame<'_>),
+    ) {
+        let Some((filter, _)) = self.told.get_key_value(filter).filter(|(_, told)| told.touched <= since) else {
+            return;
+        };
+        let filter = Arc::clone(filter);
+        self.told.entry(Arc::clone(&filter)).and_modify(|told| told.members = MemberCount::default());
         let group = filter.group.as_deref().unwrap_or_default();
-        tell(&Frame::Members { ticket: 0, count: told.members, group, filter: filter.filter.as_str() });
+        let count = MemberCount::default();
+        tell(&Frame::Members { ticket: 0, count, group, filter: filter.filter.as_str() });
+        self.denied.push_back((now_ms + DENIED_MS, filter));
+    }
+
+    /// When [`Self::believe`] is due, in monotonic milliseconds.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.denied.front().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Believes peers again whose members took nothing a while ago. Call [`Self::tell_workers`] afterwards.
+    pub(super) fn believe(&mut self, now_ms: u64) {
+        while let Some((_, filter)) = self.denied.pop_front_if(|(due_ms, _)| *due_ms <= now_ms) {
+            self.regrouped.push(filter);
+            self.changed = true;
+        }
     }
 
     /// Takes a worker's answer to a round. `false`: the ticket is of something else.
