@@ -44,7 +44,7 @@ impl World {
 
     fn heal_all(&mut self) {
         self.slow_until_ms.fill(0);
-        (self.refuses_pushes, self.probes) = (false, false);
+        (self.refuses_pushes, self.unrest) = (false, false);
         self.heal_control();
         for a in 0..self.nodes.len() {
             self.restart(a);

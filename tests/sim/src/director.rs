@@ -7,7 +7,7 @@ use crate::{
     client::{Client, Phase},
     ledger::split_group,
     node::Node,
-    world::World,
+    world::{Event, World},
 };
 
 /// Where messages go.
@@ -84,7 +84,7 @@ impl World {
         }
         self.control.loses_answers = faults.store;
         self.refuses_pushes = faults.refusals;
-        self.probes = true;
+        self.unrest = true;
     }
 
     fn make_wish(&mut self) -> (&'static str, QoS) {
@@ -124,7 +124,7 @@ impl World {
 
     /// Somebody publishes at once what a filter matches that was just acknowledged (I24).
     pub(crate) fn probe(&mut self, full: &str) {
-        if !self.probes || self.rng.u8(..3) > 0 {
+        if !self.unrest || self.rng.u8(..3) > 0 {
             return;
         }
         let (_, filter) = split_group(full);
@@ -219,7 +219,14 @@ impl World {
             }
             4 if faults.kills && self.nodes[a].alive => {
                 let ms = if long { self.rng.u64(9_000..14_000) } else { self.rng.u64(20..4_000) };
-                self.kill(a, ms);
+                if self.rng.bool() {
+                    self.kill(a, ms);
+                } else {
+                    // While something waits for its disk.
+                    let after_ms = self.rng.u64(1..200);
+                    self.slow_until_ms[a] = self.now_ms + after_ms;
+                    self.later(after_ms, Event::Kill { node: a, back_after_ms: ms });
+                }
             }
             5 if faults.control => self.step_control(a),
             6 if faults.store => self.step_store(),

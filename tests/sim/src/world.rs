@@ -48,6 +48,8 @@ pub(crate) enum Event {
     Dial { a: usize, b: usize },
     /// A partition ends.
     Heal { a: usize, b: usize },
+    /// A node is killed.
+    Kill { node: usize, back_after_ms: u64 },
     /// A dead node starts again.
     Restart { node: usize },
     /// A client's bytes arrive at a node.
@@ -124,8 +126,8 @@ pub(crate) struct World {
     pub(crate) agents: Vec<Agent>,
     /// Whether nodes refuse pushes for no reason.
     pub(crate) refuses_pushes: bool,
-    /// Whether clients publish when others have just subscribed.
-    pub(crate) probes: bool,
+    /// From when the cluster is up until everything heals.
+    pub(crate) unrest: bool,
     pub(crate) lines: BTreeMap<(usize, usize), Line>,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) clients: Vec<Client>,
@@ -179,7 +181,7 @@ impl World {
             control: Control::new(replicas, ids.iter().map(|&id| (id, registration(id, region(id), shape.workers)))),
             agents: ids.iter().map(|&id| Agent::new(id)).collect(),
             refuses_pushes: false,
-            probes: false,
+            unrest: false,
             lines: BTreeMap::new(),
             sockets: Vec::new(),
             clients: Vec::new(),
@@ -320,6 +322,10 @@ impl World {
             Event::Wire { from, to, connection, lane, bytes } => self.on_wire(from, to, connection, lane, bytes),
             Event::Dial { a, b } => self.on_dial(a, b),
             Event::Heal { a, b } => self.heal(a, b),
+            Event::Kill { node, back_after_ms } if self.nodes[node].alive && self.unrest => {
+                self.kill(node, back_after_ms);
+            }
+            Event::Kill { .. } => {}
             Event::Restart { node } => self.restart(node),
             Event::ToNode { socket, bytes } => self.on_client_bytes(socket, bytes),
             Event::Proxied { socket, bytes } => self.on_proxied(socket, &bytes),
