@@ -122,6 +122,7 @@ impl World {
         let all = self.ledger.messages.iter().enumerate();
         all.filter_map(|(id, message)| {
             let taken = matches!(message.status, Status::Taken { .. }) && !message.tombstone && message.qos > 0;
+            let taken = taken && !message.alone;
             Some((id, message, message.accepted_by.filter(|_| taken)?))
         })
     }

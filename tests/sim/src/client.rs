@@ -207,6 +207,7 @@ impl World {
             publisher: session,
             sent_ms: self.now_ms,
             resent: false,
+            alone: false,
             accepted_by: None,
             status: Status::Unknown,
         })
@@ -314,6 +315,7 @@ impl World {
             publisher,
             sent_ms: self.now_ms,
             resent: false,
+            alone: false,
             accepted_by: None,
             status: if qos == QoS::AtMostOnce { Status::Unknown } else { Status::Open },
         });
@@ -330,6 +332,7 @@ impl World {
     fn send_publish(&mut self, at: usize, socket: SocketId, message: MessageId, packet_id: u16, dup: bool) {
         let large = if is_large(message) { 100 } else { 0 };
         let payload = self.ledger.payload(message, large);
+        self.ledger.messages[message].alone |= !self.agents[self.sockets[socket].serving].knows_nodes();
         let of = &self.ledger.messages[message];
         let head = PublishHead {
             version: self.clients[at].version,

@@ -37,6 +37,9 @@ pub(crate) struct Message {
     pub(crate) sent_ms: u64,
     /// Whether the client has sent it more than once.
     pub(crate) resent: bool,
+    /// Whether it was sent to a node that did not know that there are others: one that was killed before the first tables
+    /// it ever had were on its disk.
+    pub(crate) alone: bool,
     /// The node that has it from the client, as far as is known; the one that keeps it, if it is a will.
     pub(crate) accepted_by: Option<usize>,
     pub(crate) status: Status,
