@@ -157,7 +157,7 @@ pub(super) fn halting(of: &Reconciler) -> Option<Alarm> {
     };
     let stored = view.leadership().map_or(Epoch(0), |leadership| leadership.epoch);
     if of.witness.contradicts(stored) {
-        return Some(Alarm::StoreWentBack { stored, seen: of.witness.barrier() });
+        return Some(Alarm::StoreWentBack { stored, seen: of.witness.seen() });
     }
     if let Some((key, broken)) = view.vital_broken() {
         return Some(Alarm::StoreBroken { key: key.clone(), reason: broken.reason.clone(), is_halting: true });

@@ -1,8 +1,11 @@
 //! What a replica has seen of later stores than the one in front of it: how an old backup is found out.
 //!
-//! An epoch that was seen once, by this replica or by a node, can only be missing from a store that went back. Nothing is
-//! written or published then, until the stored epoch is above all that was seen: which only an operator brings about. The
-//! revision of the store tells of a backup from within the same leadership.
+//! An epoch that was stored once can only be missing from a store that went back. Nothing is written or published then, until
+//! the stored epoch is above all that was seen: which only an operator brings about. The revision of the store tells of a
+//! backup from within the same leadership.
+//!
+//! What nodes hold says the same, with one difference: a replica that is cut off from the store hears from nodes of a leader
+//! whom it has not seen there yet. So their word counts for as long as the store does not say the same, and is not kept.
 
 use sluice_cluster::{Epoch, Version};
 
@@ -18,13 +21,15 @@ pub struct Witness {
     barrier: Epoch,
     /// The last state of the store.
     revision: Revision,
+    /// The highest epoch that a node has spoken of since this replica started.
+    told: Epoch,
 }
 
 impl Witness {
     /// As it was kept: the highest epoch, the one that the store has to get above, and the last state of the store.
     #[must_use]
     pub fn restored(epoch: Epoch, barrier: Epoch, revision: Revision) -> Self {
-        Self { epoch, barrier, revision }
+        Self { epoch, barrier, revision, told: Epoch(0) }
     }
 
     /// The last state of the store.
@@ -33,7 +38,7 @@ impl Witness {
         self.revision
     }
 
-    /// The highest epoch that was seen.
+    /// The highest epoch that was stored.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -48,7 +53,7 @@ impl Witness {
     /// The epoch that would be above all that was seen.
     #[must_use]
     pub fn epoch_above(&self) -> Epoch {
-        self.epoch.max(self.barrier).next()
+        self.epoch.max(self.barrier).max(self.told).next()
     }
 
     pub(super) fn saw_stored(&mut self, epoch: Epoch) {
@@ -60,15 +65,16 @@ impl Witness {
 
     pub(super) fn saw_versions(&mut self, held: &Versions) {
         let highest = held.iter().map(|(_, version)| version.leadership).max().unwrap_or_default();
-        if highest > self.epoch {
-            self.saw_ahead(Version { leadership: highest, counter: 0 });
-        }
+        self.told = self.told.max(highest);
     }
 
-    /// Somebody holds what this leader has not published.
+    /// Somebody holds what this leader has not published. If that is of its own epoch, the epoch was given twice.
     pub(super) fn saw_ahead(&mut self, version: Version) {
-        self.epoch = self.epoch.max(version.leadership);
-        self.barrier = self.barrier.max(self.epoch);
+        if version.leadership > self.epoch {
+            self.told = self.told.max(version.leadership);
+        } else {
+            self.barrier = self.barrier.max(self.epoch);
+        }
     }
 
     pub(super) fn saw_change(&mut self, revision: Revision) {
@@ -87,6 +93,11 @@ impl Witness {
 
     /// Whether a store whose leadership has this epoch is older than what was seen.
     pub(super) fn contradicts(&self, stored: Epoch) -> bool {
-        self.barrier > Epoch(0) && stored <= self.barrier
+        self.barrier > Epoch(0) && stored <= self.barrier || stored < self.told
+    }
+
+    /// What a store that is older does not know of.
+    pub(super) fn seen(&self) -> Epoch {
+        self.barrier.max(self.told)
     }
 }

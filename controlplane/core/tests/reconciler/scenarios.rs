@@ -6,7 +6,7 @@ use sluice_cluster::{Epoch, Label, NodeId, NodePhase, Version};
 use sluice_controlplane_core::{
     intent::{self, Match, PolicySpec, Refusal},
     ledger::{Revision, Transaction},
-    reconciler::{Alarm, NodeEvent, Office, StoreEvent, Witness},
+    reconciler::{Alarm, NodeEvent, Office, StoreEvent, Versions, Witness},
     record::{Leadership, NodeRecord, Record, RecordKey, ReplicaId},
     view::Reading,
 };
@@ -293,6 +293,28 @@ fn a_replica_with_an_earlier_life_of_the_same_name_writes_an_epoch_of_its_own() 
     world.restart(0);
     world.settle(TURNS_MAX);
     assert_eq!(epoch(&world), before + 1);
+}
+
+#[test]
+fn a_leader_without_the_store_that_hears_of_its_successor_may_lead_again() {
+    for is_restarted in [false, true] {
+        let mut world = settled(&[(1, "eu"), (2, "eu")]);
+        world.elect(1, false);
+        world.write(1, Fate::Answered);
+        world.deliver(1);
+        let successor = Version { leadership: Epoch(epoch(&world)), counter: 1 };
+        let (held, now) = (Versions::from_fn(|_| successor), world.clock().now);
+        world.replicas[0].machine.on_node(NodeId(1), NodeEvent::Holds(held), now);
+        assert!(alarms(&world, 0).contains(&"store.went_back"), "it has not seen such a leadership in the store");
+        if is_restarted {
+            world.restart(0);
+        }
+        world.deliver(0);
+        world.elect(0, true);
+        world.settle(TURNS_MAX);
+        world.assert_settled();
+        assert!(alarms(&world, 0).is_empty() && epoch(&world) > successor.leadership.0);
+    }
 }
 
 #[test]
