@@ -220,7 +220,7 @@ pub fn lint(table: &[&Metric]) -> Vec<String> {
     faults
 }
 
-/// A reference page with its generated part made anew: what stands before [`GENERATED`] is kept.
+/// A reference page with its generated part made anew: what stands before its dividing line is kept.
 ///
 /// # Errors
 /// The page has no such line.
