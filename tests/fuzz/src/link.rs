@@ -92,7 +92,7 @@ impl Heard {
                     let mut numbers = first.0..first.0 + u64::from(count);
                     assert!(numbers.all(|number| unknown.remove(&Sequence(number))), "nobody waits for it");
                 }
-                Event::Up { protocol, .. } => assert_eq!(protocol, 1),
+                Event::Up { protocol, .. } => assert!((Versions::THIS.min..=Versions::THIS.max).contains(&protocol)),
                 Event::Control(_) | Event::Bulk(_) => {}
             }
         });
