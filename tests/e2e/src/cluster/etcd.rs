@@ -23,6 +23,7 @@ struct Member {
     service: Service,
     client: SocketAddr,
     peer: SocketAddr,
+    runs: bool,
 }
 
 impl Etcd {
@@ -36,7 +37,7 @@ impl Etcd {
         let member = |(nth, (client, peer)): (usize, &(SocketAddr, SocketAddr))| {
             let mut service = service(folder, nth, *client, *peer, &["--initial-cluster", &all]);
             service.start();
-            Member { service, client: *client, peer: *peer }
+            Member { service, client: *client, peer: *peer, runs: true }
         };
         let etcd = Self { folder: folder.to_owned(), members: places.iter().enumerate().map(member).collect() };
         etcd.until_healthy();
@@ -70,9 +71,14 @@ impl Etcd {
         }
     }
 
-    /// Starts all members on what they have on disk, and waits until they take writes.
-    pub fn start_again(&mut self) {
-        self.members.iter_mut().for_each(|member| member.service.start());
+    /// Starts all members but so many of the first on what they have on disk, and waits until they take writes.
+    pub fn start_again(&mut self, away: usize) {
+        for (nth, member) in self.members.iter_mut().enumerate() {
+            member.runs = nth >= away;
+            if member.runs {
+                member.service.start();
+            }
+        }
         self.until_healthy();
     }
 
@@ -89,11 +95,12 @@ impl Etcd {
         etcdctl(first.client, &[&["snapshot", "restore", file, "--data-dir", data], &arguments[..]].concat());
         first.service = service(&self.folder, 0, first.client, first.peer, &["--data-dir", data]);
         first.service.start();
+        first.runs = true;
         self.until_healthy();
     }
 
     fn until_healthy(&self) {
-        let client = self.members[0].client;
+        let client = self.running();
         until("etcd is healthy", || {
             let mut command = Command::new("etcdctl");
             let asked = command.env("ETCDCTL_API", "3").arg(format!("--endpoints=http://{client}"));
@@ -104,7 +111,12 @@ impl Etcd {
     }
 
     fn ctl(&self, arguments: &[&str]) -> String {
-        etcdctl(self.members[0].client, arguments)
+        etcdctl(self.running(), arguments)
+    }
+
+    /// The address of a member that runs.
+    fn running(&self) -> SocketAddr {
+        self.members.iter().find(|member| member.runs).expect("a member that runs").client
     }
 }
 
