@@ -150,6 +150,8 @@ pub struct ControlStatus {
     pub lost: Option<Instant>,
     /// The version held of each type.
     pub held: PerType<Version>,
+    /// Shards that the placement in effect has a home for: none in a cluster that is being made.
+    pub shards: usize,
     /// The last refusal of each type, until something newer of it is accepted.
     pub refused: PerType<Option<Refused>>,
     /// Why the last attempt to connect failed, or the last stream ended.

@@ -84,6 +84,7 @@ impl NodeFace {
                 exchanged: node.exchanged(),
                 without_control_for: control.without_for(Instant::now()),
                 held: control.held,
+                shards: control.shards,
             }),
             reload_failing: node.failing(),
             ..self.of_start()

@@ -58,5 +58,6 @@ pub(crate) fn cluster() -> ClusterStatus {
         }),
         without_control_for: None,
         held: PerType::from_fn(|_| Version { leadership: Epoch(2), counter: 41 }),
+        shards: 64,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluice_cluster::Version;
 use sluice_dataplane_core::{GateStats, Stats};
-use sluice_discovery::{PerType, ResourceType};
+use sluice_discovery::PerType;
 
 use crate::stats::DriverStats;
 
@@ -84,13 +84,15 @@ pub struct ClusterStatus {
     pub without_control_for: Option<Duration>,
     /// The version held of each table.
     pub held: PerType<Version>,
+    /// Shards that the placement held has a home for.
+    pub shards: usize,
 }
 
 impl ClusterStatus {
     /// Whether it was ever said where sessions and retained messages live. Before, neither can be served.
     #[must_use]
     pub fn has_placement(&self) -> bool {
-        *self.held.of(ResourceType::Placement) > Version::ZERO
+        self.shards > 0
     }
 
     /// The nodes that there is no link to.

@@ -8,14 +8,11 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
-use sluice_cluster::Version;
-use sluice_discovery::PerType;
-
 use super::{
     sample::{cluster, node},
     *,
 };
+use serde_json::Value;
 
 struct Source {
     node: Mutex<NodeSnapshot>,
@@ -101,7 +98,7 @@ fn a_node_of_a_cluster_is_ready_without_control_and_peers_but_not_without_any_pl
     assert_eq!((code, &body["mode"], &body["checks"]["peers"]), (200, &"degraded".into(), &"unreachable".into()));
     assert_eq!(body["details"][0], "there is no link to node a1");
 
-    let fresh = ClusterStatus { held: PerType::from_fn(|_| Version::ZERO), ..cluster() };
+    let fresh = ClusterStatus { shards: 0, ..cluster() };
     let (code, body) = get(of(fresh), "/ready");
     assert_eq!((code, &body["status"], &body["checks"]["placement"]), (503, &"not_ready".into(), &"unknown".into()));
 

@@ -221,7 +221,11 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
             }
         }
         let held = PerType::from_fn(|kind| self.machine.held(kind).version());
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.held, held) != held);
+        let shards = self.shards();
+        self.status.send_if_modified(|status| {
+            let before = (std::mem::replace(&mut status.held, held), std::mem::replace(&mut status.shards, shards));
+            before != (held, shards)
+        });
         over
     }
 
@@ -277,7 +281,13 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
             }
         }
         let held = PerType::from_fn(|kind| self.machine.held(kind).version());
-        self.status.send_modify(|status| status.held = held);
+        let shards = self.shards();
+        self.status.send_modify(|status| (status.held, status.shards) = (held, shards));
+    }
+
+    /// How many shards the consumer has been told a home of.
+    fn shards(&self) -> usize {
+        self.current.placement.as_ref().map_or(0, |placement| placement.shards().len())
     }
 
     fn disconnected(&mut self) {
