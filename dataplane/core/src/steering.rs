@@ -11,7 +11,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sluice_cluster::{
-    Carrier, ClientAddress, Home as Area, KeyspaceId, Liveness, Node, NodeId, NodePhase, Policies, Steer, SteerTo,
+    Carrier, ClientAddress, Home as Area, KeyspaceId, Node, NodeId, NodePhase, Policies, Steer, SteerTo,
     routing::Region, stable_hash,
 };
 use sluice_mqtt::Version;
@@ -86,7 +86,7 @@ impl Steering {
         let area = policy.map_or(Area::Anywhere, |policy| policy.home.clone());
         let post = |(&id, node): (&NodeId, &Node)| {
             let post = Post {
-                takes_clients: node.phase == NodePhase::Active && node.liveness == Liveness::Live,
+                takes_clients: node.takes_work(),
                 is_draining: node.phase == NodePhase::Draining,
                 in_area: area.includes(node),
                 region: region_of(node),
@@ -147,9 +147,10 @@ impl Steering {
     pub(crate) fn references(&self, reachable: &BTreeSet<NodeId>, comer: &Comer<'_>) -> String {
         let entrance = comer.via.unwrap_or(self.me);
         let region = self.nodes.get(&entrance).map(|post| &post.region);
-        let open = self.nodes.iter().filter(|(id, _)| **id != entrance && self.is_open(**id, reachable));
+        let serves =
+            |id: NodeId| id != entrance && self.is_open(id, reachable) && self.address(id, comer.carrier).is_some();
         let (mut near, mut far): (Vec<NodeId>, Vec<NodeId>) = (Vec::new(), Vec::new());
-        for (id, post) in open.filter(|(id, _)| self.address(**id, comer.carrier).is_some()) {
+        for (id, post) in self.nodes.iter().filter(|(id, _)| serves(**id)) {
             if Some(&post.region) == region { near.push(*id) } else { far.push(*id) }
         }
         for nodes in [&mut near, &mut far] {
@@ -157,10 +158,7 @@ impl Steering {
             nodes.rotate_left(turn as usize);
         }
         let mut all = if near.is_empty() { far } else { near };
-        let home = self.node_of(comer.home).filter(|home| {
-            *home != entrance && self.is_open(*home, reachable) && self.address(*home, comer.carrier).is_some()
-        });
-        if let Some(home) = home {
+        if let Some(home) = self.node_of(comer.home).filter(|home| serves(*home)) {
             all.retain(|id| *id != home);
             all.insert(0, home);
         }

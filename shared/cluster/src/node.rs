@@ -28,6 +28,12 @@ impl Node {
     pub fn region(&self) -> Option<&Label> {
         self.labels.region()
     }
+
+    /// Whether shards and clients may be brought to it: it is there, and operators want nothing else.
+    #[must_use]
+    pub fn takes_work(&self) -> bool {
+        self.phase.takes_shards() && self.liveness == Liveness::Live
+    }
 }
 
 /// How much a node takes compared with others: a node of weight 200 gets twice the shards of one of weight 100.

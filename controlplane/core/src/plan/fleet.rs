@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use sluice_cluster::{Liveness, Node, NodeId, Replicas};
+use sluice_cluster::{Node, NodeId, Replicas};
 
 use crate::PlanInput;
 
@@ -24,7 +24,7 @@ struct Seat<'a> {
 impl<'a> Fleet<'a> {
     pub(super) fn new(input: &'a PlanInput) -> Self {
         let seat = |node: &'a Node| {
-            let takes_shards = node.phase.takes_shards() && node.liveness == Liveness::Live;
+            let takes_shards = node.takes_work();
             Seat { node, takes_shards, shards: 0, incoming: 0 }
         };
         let seats: Vec<_> = input.nodes.values().map(|known| seat(&known.node)).collect();

@@ -1,7 +1,7 @@
 //! MQTT 4.11, Server redirection: CONNACK (3.2.2.2) and DISCONNECT (3.14.2.1) with 0x9C and a Server Reference
 //! (3.2.2.3.16, 3.14.2.2.5).
 
-use sluice_cluster::{Keyspaces, Label, Labels, Policy, Weight};
+use sluice_cluster::{Keyspaces, Label, Labels, Liveness, Policy, Weight};
 
 use super::*;
 

@@ -14,8 +14,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use sluice_cluster::{
-    Address, Label, Labels, Liveness, Member as ClusterMember, Node, NodeId, NodePhase, NodeReport, Placement,
-    Policies, Process, ProtocolRange, Registration, Report, ShardStatus, Version, Weight,
+    Address, Label, Labels, Member as ClusterMember, Node, NodeId, NodePhase, NodeReport, Placement, Policies, Process,
+    ProtocolRange, Registration, Report, ShardStatus, Version, Weight,
     interest::{Incarnation, InterestFrame},
     routing::BaseTable,
 };
@@ -273,9 +273,8 @@ impl TableConsumer for Feed {
 
 /// Whether operators drain a node, and there is another one that takes clients.
 fn is_drained(nodes: &BTreeMap<NodeId, ClusterMember>, me: NodeId) -> bool {
-    let takes = |node: &Node| node.phase == NodePhase::Active && node.liveness == Liveness::Live;
     nodes.get(&me).is_some_and(|member| member.node.phase == NodePhase::Draining)
-        && nodes.values().any(|member| member.node.id != me && takes(&member.node))
+        && nodes.values().any(|member| member.node.id != me && member.node.takes_work())
 }
 
 /// Frames about this node's interest, on their way from the gate to control.
