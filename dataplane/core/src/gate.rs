@@ -106,6 +106,9 @@ pub struct Gate {
     homes: Arc<Homes>,
     /// Other nodes that have retained messages.
     topic_homes: BTreeSet<NodeId>,
+    /// The nodes of the cluster as they were told, this one among them.
+    members: BTreeMap<NodeId, Node>,
+    policies: Policies,
     residency: Residency,
     guide: Guide,
     /// Messages for groups of which nobody took them, and a node may have members that was not heard yet.
@@ -255,8 +258,10 @@ impl Gate {
             has_control: false,
             homes: Arc::default(),
             topic_homes: BTreeSet::new(),
+            members: BTreeMap::new(),
+            policies: Policies::default(),
             residency: Residency::default(),
-            guide: Guide::new(settings.node),
+            guide: Guide::default(),
             pendings: Pendings::default(),
             parked: Vec::new(),
             barrier: Barrier::default(),
@@ -301,10 +306,9 @@ impl Gate {
                 self.add_node(now, id, region);
             }
         }
-        let before = self.residency.digest();
-        self.residency.set_nodes(nodes);
-        self.guide.set_nodes(nodes);
-        if self.residency.digest() != before {
+        self.members.clone_from(nodes);
+        self.guide.find(me, &self.policies, &self.members);
+        if self.residency.bind(&self.policies, &self.members) {
             self.copy_anew();
         }
         self.interest_moved = true;
@@ -319,7 +323,8 @@ impl Gate {
 
     /// Takes where clients find each node.
     pub fn set_client_addresses(&mut self, addresses: BTreeMap<NodeId, Vec<ClientAddress>>) {
-        if self.guide.set_addresses(addresses) {
+        self.guide.addresses = addresses;
+        if self.guide.find(self.settings.node, &self.policies, &self.members) {
             self.tell_homes();
         }
     }
@@ -353,12 +358,11 @@ impl Gate {
 
     /// Takes what operators want of keyspaces, as far as nodes enforce it.
     pub fn set_policies(&mut self, policies: Policies) {
-        if self.guide.set_policies(&policies) {
+        self.policies = policies;
+        if self.guide.find(self.settings.node, &self.policies, &self.members) {
             self.tell_homes();
         }
-        let before = self.residency.digest();
-        self.residency.set_policies(policies);
-        if self.residency.digest() != before {
+        if self.residency.bind(&self.policies, &self.members) {
             self.copy_anew();
         }
     }

@@ -116,6 +116,17 @@ pub(crate) fn expiry_of(encoded: &[u8]) -> Option<u64> {
     encoded.get(1..9)?.try_into().ok().map(u64::from_le_bytes)
 }
 
+/// What is left until something expires, in milliseconds, as it leaves this node: no two clocks agree. Never 0, which would
+/// mean that it does not expire.
+pub(crate) fn time_left(expires_wall_ms: u64, wall_ms: u64) -> u64 {
+    expires_wall_ms.saturating_sub(wall_ms).max(1)
+}
+
+/// When something expires by this node's clock of which so much was left when it came.
+pub(crate) fn time_over(left_ms: u64, wall_ms: u64) -> u64 {
+    left_ms.saturating_add(wall_ms)
+}
+
 /// Changes when an encoded message that expires does so.
 pub(crate) fn set_expiry(encoded: &mut [u8], expires_wall_ms: u64) {
     debug_assert!(expiry_of(encoded).is_some());

@@ -4,6 +4,8 @@
 //! be known before a reply may leave (a message stored elsewhere, an interest heard by everybody) is asked with a
 //! ticket and answered with [`Frame::Done`].
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 use sluice_cluster::{NodeId, WorkerId};
 use sluice_mqtt::ReasonCode;
@@ -337,6 +339,17 @@ pub(crate) fn take_page_message<'a>(messages: &mut &'a [u8]) -> Option<&'a [u8]>
     let message = reader.blob()?;
     *messages = reader.bytes;
     Some(message)
+}
+
+/// A run of messages of a page, each replaced, or left out.
+pub(crate) fn map_page<'a>(messages: &'a [u8], map: impl Fn(&'a [u8]) -> Option<Cow<'a, [u8]>>) -> Vec<u8> {
+    let (mut rest, mut mapped) = (messages, Vec::with_capacity(messages.len()));
+    while let Some(message) = take_page_message(&mut rest) {
+        if let Some(message) = map(message) {
+            put_page_bytes(&mut mapped, &message);
+        }
+    }
+    mapped
 }
 
 /// The other workers: what waits to be told to them, and what they were asked.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    message::{MessageRef, Reader, expiry_of, set_expiry},
+    message::{MessageRef, Reader, expiry_of, set_expiry, time_left, time_over},
     retained::{Held, OnDisk},
 };
 
@@ -110,12 +110,12 @@ impl<'a> Entry<'a> {
 
 /// An encoded entry as it leaves the node: with what is left of its time, since no two clocks agree.
 pub(crate) fn to_wire(entry: &[u8], wall_ms: u64) -> Cow<'_, [u8]> {
-    shift(entry, |expires| expires.saturating_sub(wall_ms).max(1))
+    shift(entry, |expires| time_left(expires, wall_ms))
 }
 
 /// An encoded entry as it came, by this node's clock.
 pub(crate) fn from_wire(entry: &[u8], wall_ms: u64) -> Cow<'_, [u8]> {
-    shift(entry, |left| left.saturating_add(wall_ms))
+    shift(entry, |left| time_over(left, wall_ms))
 }
 
 fn shift(entry: &[u8], shift: impl Fn(u64) -> u64) -> Cow<'_, [u8]> {

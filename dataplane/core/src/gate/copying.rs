@@ -8,14 +8,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use sluice_cluster::{NodeId, WorkerId, routing::Region};
+use sluice_cluster::{NodeId, WorkerId};
 
-use super::{Gate, Standing, links::mark};
+use super::{Gate, Peer, Standing, links::mark};
 use crate::{
     Now,
     copies::{Answer, Ask, CopyFrame, Entry, RegisterPage, from_wire, to_wire},
     link::Sent,
-    peers::{Frame, put_page_bytes, take_page_message},
+    peers::{Frame, map_page},
 };
 
 /// The first version of the peer protocol that has these frames.
@@ -84,14 +84,17 @@ impl Gate {
     }
 
     fn send_change(&mut self, now: Now, from: WorkerId, life: u64, version: u64, entry: &[u8]) {
-        let is_live = |peer: &super::Peer| peer.copying.streams.get(&from.0) == Some(&Stream::Live);
-        let live: Vec<NodeId> = self.nodes.iter().filter(|(_, peer)| is_live(peer)).map(|(node, _)| *node).collect();
-        let Some(topic) = Entry::decode(entry).map(|entry| entry.topic()).filter(|_| !live.is_empty()) else { return };
+        let is_live = |peer: &Peer| peer.copying.streams.get(&from.0) == Some(&Stream::Live);
+        if !self.nodes.values().any(is_live) {
+            return;
+        }
+        let Some(topic) = Entry::decode(entry).map(|entry| entry.topic()) else { return };
+        let hears = |peer: &Peer| is_live(peer) && self.residency.allows(topic, &peer.region);
+        let hear: Vec<NodeId> = self.nodes.iter().filter(|(_, peer)| hears(peer)).map(|(node, _)| *node).collect();
         let (life, entry, mut frame) = (life ^ self.residency.digest(), to_wire(entry, now.wall_ms), Vec::new());
         CopyFrame::Change { from: from.0, life, version, entry: &entry }.encode(&mut frame);
-        for node in live {
-            let is_allowed = self.nodes.get(&node).is_some_and(|peer| self.residency.allows(topic, &peer.region));
-            if is_allowed && !self.send_copying(node, &frame) {
+        for node in hear {
+            if !self.send_copying(node, &frame) {
                 self.lose(node, from.0);
             }
         }
@@ -103,13 +106,13 @@ impl Gate {
             // It does not follow what was left out. The node will ask again.
             return;
         }
-        let leave = |run| self.entries_for(&peer.region, run, now.wall_ms);
-        let changes = leave(answer.changes);
-        let entries = answer.page.map(|page| leave(page.entries)).unwrap_or_default();
-        let page = answer.page.map(|page| RegisterPage { entries: &entries, ..page });
+        let leave = |entry| {
+            let topic = Entry::decode(entry)?.topic();
+            self.residency.allows(topic, &peer.region).then(|| to_wire(entry, now.wall_ms))
+        };
         let life = answer.life ^ self.residency.digest();
         let mut frame = Vec::new();
-        CopyFrame::Answer(Answer { life, changes: &changes, page, ..*answer }).encode(&mut frame);
+        with_entries(answer, leave, |answer| CopyFrame::Answer(Answer { life, ..answer }).encode(&mut frame));
         if !self.send_copying(node, &frame) {
             self.lose(node, answer.from);
         } else if answer.is_caught_up
@@ -117,14 +120,6 @@ impl Gate {
         {
             peer.copying.streams.insert(answer.from, Stream::Live);
         }
-    }
-
-    /// Those of some entries that a region may have, as they leave.
-    fn entries_for<'a>(&self, region: &Region, run: &'a [u8], wall_ms: u64) -> Cow<'a, [u8]> {
-        map_run(run, |entry| {
-            let topic = Entry::decode(entry)?.topic();
-            self.residency.allows(topic, region).then(|| to_wire(entry, wall_ms))
-        })
     }
 
     fn send_ask(&mut self, node: NodeId, ask: &Ask<'_>, frame: &[u8]) {
@@ -185,11 +180,8 @@ impl Gate {
         match CopyFrame::decode(bytes) {
             Some(CopyFrame::Ask(ask)) => self.on_remote_ask(now, node, ask),
             Some(CopyFrame::Answer(answer)) if answer.to < self.settings.workers => {
-                let come = |run| map_run(run, |entry| Some(from_wire(entry, now.wall_ms)));
-                let changes = come(answer.changes);
-                let entries = answer.page.map(|page| come(page.entries)).unwrap_or_default();
-                let page = answer.page.map(|page| RegisterPage { entries: &entries, ..page });
-                self.pass_on(node, answer.to, &CopyFrame::Answer(Answer { changes: &changes, page, ..answer }));
+                let come = |entry| Some(from_wire(entry, now.wall_ms));
+                with_entries(&answer, come, |answer| self.pass_on(node, answer.to, &CopyFrame::Answer(answer)));
             }
             Some(CopyFrame::Change { from, life, version, entry }) => {
                 let Some(topic) = Entry::decode(entry).map(|entry| entry.topic()) else { return };
@@ -234,13 +226,14 @@ impl Gate {
     }
 }
 
-/// A run of entries with each replaced, or left out.
-fn map_run<'a>(run: &'a [u8], map: impl Fn(&'a [u8]) -> Option<Cow<'a, [u8]>>) -> Cow<'a, [u8]> {
-    let (mut rest, mut mapped) = (run, Vec::with_capacity(run.len()));
-    while let Some(entry) = take_page_message(&mut rest) {
-        if let Some(entry) = map(entry) {
-            put_page_bytes(&mut mapped, &entry);
-        }
-    }
-    Cow::Owned(mapped)
+/// Hands on an answer whose entries are each replaced, or left out.
+fn with_entries<'a, R>(
+    answer: &Answer<'a>,
+    map: impl Fn(&'a [u8]) -> Option<Cow<'a, [u8]>>,
+    hand_on: impl FnOnce(Answer<'_>) -> R,
+) -> R {
+    let changes = map_page(answer.changes, &map);
+    let entries = answer.page.map(|page| map_page(page.entries, &map)).unwrap_or_default();
+    let page = answer.page.map(|page| RegisterPage { entries: &entries, ..page });
+    hand_on(Answer { changes: &changes, page, ..*answer })
 }

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use crate::{
-    message::{Reader, put_text},
-    peers::{put_page_bytes, take_page_message},
+    message::{Reader, put_text, time_left, time_over},
+    peers::{map_page, take_page_message},
 };
 
 /// An application frame of the lane for messages.
@@ -187,12 +187,12 @@ impl<'a> BulkFrame<'a> {
 
 /// A message as it leaves: what is left of its time instead of when it is over.
 pub(super) fn to_wire(message: &[u8], wall_ms: u64) -> Cow<'_, [u8]> {
-    shift_expiry(message, |expires| expires.saturating_sub(wall_ms).max(1))
+    shift_expiry(message, |expires| time_left(expires, wall_ms))
 }
 
 /// A message as it came, by this node's clock.
 pub(super) fn from_wire(message: &[u8], wall_ms: u64) -> Cow<'_, [u8]> {
-    shift_expiry(message, |left| left.saturating_add(wall_ms))
+    shift_expiry(message, |left| time_over(left, wall_ms))
 }
 
 fn shift_expiry(message: &[u8], shift: impl Fn(u64) -> u64) -> Cow<'_, [u8]> {
@@ -222,11 +222,7 @@ fn shift_run(messages: &[u8], shift: impl Fn(&[u8]) -> Cow<'_, [u8]>) -> Cow<'_,
     if !any {
         return Cow::Borrowed(messages);
     }
-    let (mut rest, mut shifted) = (messages, Vec::with_capacity(messages.len()));
-    while let Some(message) = take_page_message(&mut rest) {
-        put_page_bytes(&mut shifted, &shift(message));
-    }
-    Cow::Owned(shifted)
+    Cow::Owned(map_page(messages, |message| Some(shift(message))))
 }
 
 fn put_numbered(out: &mut Vec<u8>, kind: u8, serial: u64, client: &str) {

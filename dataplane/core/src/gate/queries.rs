@@ -4,7 +4,10 @@
 //! is stands in the place that a page ends at, so that it remembers nothing between two pages. For a node that is out of
 //! reach it asks the workers of this node for the copies that they keep of that node's registers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use sluice_cluster::{NodeId, WorkerId};
 use sluice_topic::TopicFilter;
@@ -19,7 +22,7 @@ use crate::{
     Now,
     link::Sent,
     message::address_of,
-    peers::{Frame, put_page_bytes, take_page_message},
+    peers::{Frame, map_page},
 };
 
 /// Pages that are awaited, on both sides.
@@ -175,12 +178,8 @@ impl Gate {
             return;
         }
         let Some(region) = self.nodes.get(&node).map(|peer| peer.region.clone()) else { return };
-        let (mut rest, mut allowed) = (messages, Vec::new());
-        while let Some(message) = take_page_message(&mut rest) {
-            if address_of(message).is_some_and(|(topic, _)| self.residency.allows(topic, &region)) {
-                put_page_bytes(&mut allowed, message);
-            }
-        }
+        let is_allowed = |topic: &str| self.residency.allows(topic, &region);
+        let allowed = page_of(messages, is_allowed);
         self.send_page(now, node, query, after, &allowed);
     }
 
@@ -213,14 +212,8 @@ impl Gate {
     fn on_page_of_copies(&mut self, query: u64, after: &str, messages: &[u8]) {
         let Some(asked) = self.queries.asked.get(&query).filter(|asked| asked.place.of_copies).cloned() else { return };
         self.queries.asked.remove(&query);
-        let (mut rest, mut at_home) = (messages, Vec::new());
-        while let Some(message) = take_page_message(&mut rest) {
-            // A topic that has another home by now is read there.
-            let home = address_of(message).and_then(|(topic, _)| self.homes.node_of_topic(topic));
-            if home == Some(asked.place.node) {
-                put_page_bytes(&mut at_home, message);
-            }
-        }
+        // A topic that has another home by now is read there.
+        let at_home = page_of(messages, |topic| self.homes.node_of_topic(topic) == Some(asked.place.node));
         let next = self.behind(&asked, self.settings.workers, after);
         self.page(asked.worker, asked.query, next, after, &at_home);
     }
@@ -242,6 +235,12 @@ impl Gate {
         let after = next.map(|place| place.format(after)).unwrap_or_default();
         self.tell(worker, &Frame::Page { query, after: &after, messages });
     }
+}
+
+/// The messages of a page that are of certain topics.
+fn page_of(messages: &[u8], is_wanted: impl Fn(&str) -> bool) -> Vec<u8> {
+    let wanted = |message| address_of(message).is_some_and(|(topic, _)| is_wanted(topic));
+    map_page(messages, |message| wanted(message).then_some(Cow::Borrowed(message)))
 }
 
 impl Place {

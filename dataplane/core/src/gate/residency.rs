@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_cluster::{KeyspaceId, Node, NodeId, Policies, RemoteSubscribers, routing::Region, stable_hash};
+use sluice_cluster::{
+    KeyspaceId, Keyspaces, Node, NodeId, Policies, Policy, RemoteSubscribers, routing::Region, stable_hash,
+};
 
 use super::region_of;
 use crate::message::put_text;
@@ -10,24 +12,26 @@ use crate::message::put_text;
 /// Which regions may have the messages of a topic.
 #[derive(Debug, Default)]
 pub(super) struct Residency {
-    policies: Policies,
-    nodes: BTreeMap<NodeId, Node>,
+    keyspaces: Keyspaces,
     /// Of the keyspaces that are bound to regions: which.
     bound: BTreeMap<KeyspaceId, BTreeSet<Region>>,
     digest: u64,
 }
 
 impl Residency {
-    /// Takes the nodes, by which a home is found in regions.
-    pub(super) fn set_nodes(&mut self, nodes: &BTreeMap<NodeId, Node>) {
-        self.nodes.clone_from(nodes);
-        self.bind();
-    }
-
-    /// Takes the policies.
-    pub(super) fn set_policies(&mut self, policies: Policies) {
-        self.policies = policies;
-        self.bind();
+    /// Takes the policies, and the nodes by which a home is found in regions. Whether that changes which topics are bound to
+    /// what.
+    pub(super) fn bind(&mut self, policies: &Policies, nodes: &BTreeMap<NodeId, Node>) -> bool {
+        let before = self.digest;
+        let denying = policies.iter().filter(|policy| policy.remote_subscribers == RemoteSubscribers::Deny);
+        let regions = |policy: &Policy| {
+            let nodes = nodes.values().filter(|node| policy.home.includes(node));
+            nodes.map(region_of).collect::<BTreeSet<Region>>()
+        };
+        self.bound = denying.map(|policy| (policy.keyspace.id(), regions(policy))).collect();
+        self.keyspaces.clone_from(policies.keyspaces());
+        self.digest = self.digested();
+        self.digest != before
     }
 
     /// Whether no topic is bound.
@@ -45,18 +49,8 @@ impl Residency {
         if self.is_open() {
             return true;
         }
-        let keyspace = self.policies.keyspaces().shard_of_topic(topic).keyspace;
+        let keyspace = self.keyspaces.shard_of_topic(topic).keyspace;
         self.bound.get(&keyspace).is_none_or(|regions| regions.contains(region))
-    }
-
-    fn bind(&mut self) {
-        let denying = self.policies.iter().filter(|policy| policy.remote_subscribers == RemoteSubscribers::Deny);
-        let regions = |policy: &sluice_cluster::Policy| {
-            let nodes = self.nodes.values().filter(|node| policy.home.includes(node));
-            nodes.map(region_of).collect::<BTreeSet<Region>>()
-        };
-        self.bound = denying.map(|policy| (policy.keyspace.id(), regions(policy))).collect();
-        self.digest = self.digested();
     }
 
     fn digested(&self) -> u64 {
@@ -64,7 +58,7 @@ impl Residency {
             return 0;
         }
         let mut said = Vec::new();
-        for keyspace in self.policies.keyspaces().iter() {
+        for keyspace in self.keyspaces.iter() {
             said.extend_from_slice(&keyspace.id().0.to_le_bytes());
             keyspace.filters().iter().for_each(|filter| put_text(&mut said, filter.as_str()));
             let regions = self.bound.get(&keyspace.id()).into_iter().flatten();
