@@ -76,14 +76,11 @@ impl Suggestion {
         let is_own = under.keyspace.filters() == [self.prefix.clone()];
         let name = if is_own { Some(under.name.clone()) } else { free_name(policies, &self.prefix) };
         Some(PolicySpec {
+            name: name?,
+            filters: vec![self.prefix.clone()],
             shards: None,
             home,
-            replicas: under.replicas,
-            spread: under.spread.clone(),
-            fallback: under.fallback.clone(),
-            hybrid_threshold_bytes: under.hybrid_threshold_bytes,
-            remote_subscribers: under.remote_subscribers,
-            ..PolicySpec::new(name?, vec![self.prefix.clone()])
+            ..PolicySpec::of(under)
         })
     }
 }

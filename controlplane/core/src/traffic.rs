@@ -27,10 +27,10 @@ impl Observed {
         }
     }
 
-    /// The prefixes with their deliveries by region, the busiest first.
-    pub fn busiest(&self) -> impl Iterator<Item = (&TopicFilter, &BTreeMap<Label, u64>)> {
-        let mut all: Vec<_> = self.0.iter().collect();
-        all.sort_by(|(a, x), (b, y)| total(y).cmp(&total(x)).then_with(|| a.cmp(b)));
+    /// The prefixes with their deliveries, all together and by region, the busiest first.
+    pub fn busiest(&self) -> impl Iterator<Item = (&TopicFilter, u64, &BTreeMap<Label, u64>)> {
+        let mut all: Vec<_> = self.0.iter().map(|(prefix, regions)| (prefix, total(regions), regions)).collect();
+        all.sort_by(|(a, x, _), (b, y, _)| y.cmp(x).then_with(|| a.cmp(b)));
         all.into_iter()
     }
 

@@ -40,6 +40,23 @@ pub struct PolicySpec {
 }
 
 impl PolicySpec {
+    /// What a policy says.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            name: policy.name.clone(),
+            filters: policy.keyspace.filters().to_vec(),
+            shards: Some(policy.keyspace.shards()),
+            home: policy.home.clone(),
+            replicas: policy.replicas,
+            spread: policy.spread.clone(),
+            fallback: policy.fallback.clone(),
+            hybrid_threshold_bytes: policy.hybrid_threshold_bytes,
+            remote_subscribers: policy.remote_subscribers,
+            steer: policy.steer,
+        }
+    }
+
     /// One replica, anywhere.
     #[must_use]
     pub fn new(name: Label, filters: Vec<TopicFilter>) -> Self {

@@ -122,20 +122,7 @@ fn parse<T>(result: Result<T, impl std::fmt::Display>) -> Parsed<T> {
 impl Placement {
     /// A policy as it is, with the revision that made it.
     pub(super) fn of(policy: &Policy, revision: Option<u64>) -> Self {
-        let keyspace = &policy.keyspace;
-        let spec = PolicySpec {
-            name: policy.name.clone(),
-            filters: keyspace.filters().to_vec(),
-            shards: Some(keyspace.shards()),
-            home: policy.home.clone(),
-            replicas: policy.replicas,
-            spread: policy.spread.clone(),
-            fallback: policy.fallback.clone(),
-            hybrid_threshold_bytes: policy.hybrid_threshold_bytes,
-            remote_subscribers: policy.remote_subscribers,
-            steer: policy.steer,
-        };
-        let wanted = Self::wanted(&spec);
+        let wanted = Self::wanted(&PolicySpec::of(policy));
         Self { metadata: Metadata { revision, ..wanted.metadata }, ..wanted }
     }
 

@@ -42,9 +42,8 @@ fn suggestion(of: &Suggestion, policies: &Policies) -> Value {
     })
 }
 
-fn busy((prefix, regions): (&TopicFilter, &BTreeMap<Label, u64>)) -> Value {
+fn busy((prefix, deliveries, regions): (&TopicFilter, u64, &BTreeMap<Label, u64>)) -> Value {
     let by_region: BTreeMap<&str, u64> = regions.iter().map(|(region, count)| (region.as_str(), *count)).collect();
-    let deliveries = by_region.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
     json!({"prefix": prefix.as_str(), "deliveries": deliveries, "by_region": by_region})
 }
 
