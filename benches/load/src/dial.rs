@@ -65,10 +65,7 @@ pub(crate) fn dial(target: &Target, clients: &[Client]) -> Result<Vec<TcpStream>
         let first = batch_index * BATCH;
         let mut opened = Vec::with_capacity(batch.len());
         for (at, client) in batch.iter().enumerate() {
-            let socket = open(address, source(address, (first + at) / CONNECTIONS_PER_SOURCE))?;
-            socket.set_read_timeout(Some(ANSWER_TIMEOUT)).context("cannot set a timeout")?;
-            // Thousands of closed connections would keep their ports for a minute: reset them at the end instead.
-            SockRef::from(&socket).set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")?;
+            let socket = open_patient(address, source(address, (first + at) / CONNECTIONS_PER_SOURCE))?;
             let mut stream = Stream::new(socket, address, target.tls.as_ref())?;
             let mut packet = Vec::new();
             codec::connect(&mut packet, &client.id, client.clean, 0);
@@ -93,9 +90,7 @@ pub(crate) fn dial(target: &Target, clients: &[Client]) -> Result<Vec<TcpStream>
 
 /// Connects one client without encryption, and says how long it took from CONNECT to CONNACK.
 pub(crate) fn greet(target: &Target, client: &Client) -> Result<(TcpStream, Duration)> {
-    let mut socket = open(target.address, None)?;
-    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).context("cannot set a timeout")?;
-    SockRef::from(&socket).set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")?;
+    let mut socket = open_patient(target.address, None)?;
     let mut packet = Vec::new();
     codec::connect(&mut packet, &client.id, client.clean, 0);
     let start = Instant::now();
@@ -116,6 +111,15 @@ pub(crate) fn source(target: SocketAddr, index: usize) -> Option<SocketAddr> {
     let last = u8::try_from(1 + index % SOURCES_MAX).ok()?;
     let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0);
     (last > 1 && target.is_ipv4() && target.ip().is_loopback()).then_some(source)
+}
+
+/// Opens one connection on which an answer is waited for.
+fn open_patient(address: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream> {
+    let socket = open(address, source)?;
+    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).context("cannot set a timeout")?;
+    // Thousands of closed connections would keep their ports for a minute: reset them at the end instead.
+    SockRef::from(&socket).set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")?;
+    Ok(socket)
 }
 
 /// Opens one connection without Nagle's delay.

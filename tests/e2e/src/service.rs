@@ -60,6 +60,12 @@ impl Service {
         self.process = Some(spawned.unwrap_or_else(|error| panic!("{}: {error}", self.program.display())));
     }
 
+    /// Whether it was started and not killed since.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Kills the process (SIGKILL). `Err`: it had ended by itself.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ fn messages_arrive_once_and_in_order_at_every_qos_from_every_node_at_every_node(
 fn each_message_of_a_group_goes_to_one_of_its_members_at_all_nodes(nodes: [&Member; 3]) {
     let member = |nth: usize| {
         let id = format!("member {nth}");
-        Subscriber::start(nodes[nth].mqtt, &Hello::transient(&id), &["$share/team/work/#"], QoS::AtLeastOnce)
+        Subscriber::start(nodes[nth].mqtt, &Hello::transient(&id), &["$share/group/work/#"], QoS::AtLeastOnce)
     };
     let members: Vec<_> = (0..3).map(member).collect();
     for (nth, node) in nodes.iter().enumerate() {

@@ -220,12 +220,7 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
                 ClientOutput::Close(_, reason) => over = Some(reason),
             }
         }
-        let held = PerType::from_fn(|kind| self.machine.held(kind).version());
-        let shards = self.shards();
-        self.status.send_if_modified(|status| {
-            let before = (std::mem::replace(&mut status.held, held), std::mem::replace(&mut status.shards, shards));
-            before != (held, shards)
-        });
+        self.note_held();
         over
     }
 
@@ -280,14 +275,18 @@ impl<C: TableConsumer, P: ReportProvider> ControlTask<C, P> {
                 Err(error) => error!(%error, "saved routes cannot be put together"),
             }
         }
-        let held = PerType::from_fn(|kind| self.machine.held(kind).version());
-        let shards = self.shards();
-        self.status.send_modify(|status| (status.held, status.shards) = (held, shards));
+        self.note_held();
     }
 
-    /// How many shards the consumer has been told a home of.
-    fn shards(&self) -> usize {
-        self.current.placement.as_ref().map_or(0, |placement| placement.shards().len())
+    /// Says which tables the node has.
+    fn note_held(&self) {
+        let held = PerType::from_fn(|kind| self.machine.held(kind).version());
+        let shards = self.current.placement.as_ref().map_or(0, |placement| placement.shards().len());
+        self.status.send_if_modified(|status| {
+            let is_new = (status.held, status.shards) != (held, shards);
+            (status.held, status.shards) = (held, shards);
+            is_new
+        });
     }
 
     fn disconnected(&mut self) {

@@ -23,7 +23,6 @@ struct Member {
     service: Service,
     client: SocketAddr,
     peer: SocketAddr,
-    runs: bool,
 }
 
 impl Etcd {
@@ -37,7 +36,7 @@ impl Etcd {
         let member = |(nth, (client, peer)): (usize, &(SocketAddr, SocketAddr))| {
             let mut service = service(folder, nth, *client, *peer, &["--initial-cluster", &all]);
             service.start();
-            Member { service, client: *client, peer: *peer, runs: true }
+            Member { service, client: *client, peer: *peer }
         };
         let etcd = Self { folder: folder.to_owned(), members: places.iter().enumerate().map(member).collect() };
         etcd.until_healthy();
@@ -73,12 +72,7 @@ impl Etcd {
 
     /// Starts all members but so many of the first on what they have on disk, and waits until they take writes.
     pub fn start_again(&mut self, away: usize) {
-        for (nth, member) in self.members.iter_mut().enumerate() {
-            member.runs = nth >= away;
-            if member.runs {
-                member.service.start();
-            }
-        }
+        self.members.iter_mut().skip(away).for_each(|member| member.service.start());
         self.until_healthy();
     }
 
@@ -95,7 +89,6 @@ impl Etcd {
         etcdctl(first.client, &[&["snapshot", "restore", file, "--data-dir", data], &arguments[..]].concat());
         first.service = service(&self.folder, 0, first.client, first.peer, &["--data-dir", data]);
         first.service.start();
-        first.runs = true;
         self.until_healthy();
     }
 
@@ -116,7 +109,7 @@ impl Etcd {
 
     /// The address of a member that runs.
     fn running(&self) -> SocketAddr {
-        self.members.iter().find(|member| member.runs).expect("a member that runs").client
+        self.members.iter().find(|member| member.service.is_started()).expect("a member that runs").client
     }
 }
 
